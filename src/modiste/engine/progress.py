@@ -1,0 +1,80 @@
+"""Progress of long work: a bar with remaining time on a terminal, timed lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+# Without a terminal a line at most this often (seconds): a log stays readable over hours.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Advance(Protocol):
+    """Called once for every finished item."""
+
+    def __call__(self) -> None:
+        """Count one more item as done."""
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Show on stderr how many of ``total`` items are done; yields the function to call per item."""
+    if sys.stderr.isatty():
+        with _bar(label, total) as advance:
+            yield advance
+    else:
+        yield _Lines(label, total)
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+
+        def advance() -> None:
+            bar.advance(task)
+
+        yield advance
+
+
+class _Lines:
+    """Plain timed lines, for logs."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._total = label, total
+        self._done = 0
+        self._start = self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES and self._done < self._total:
+            self._last = now
+            elapsed = now - self._start
+            left = elapsed / self._done * (self._total - self._done)
+            print(  # noqa: T201  (this is the log)
+                f"{self._label}: {self._done}/{self._total}, {elapsed:.0f} s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,21 @@
+"""The errors that modiste raises for what a user can put right."""
+
+
+class ModisteError(Exception):
+    """Something is wrong that the user can put right.
+
+    The message says what is wrong, where, and what to do. The command line prints it without a
+    traceback and exits with status 2.
+    """
+
+
+class ConfigError(ModisteError):
+    """A setting is unknown, missing or out of range."""
+
+
+class DataError(ModisteError):
+    """An input table cannot be read, or what it holds breaks the data contract."""
+
+
+class RunError(ModisteError):
+    """A run folder cannot be used: locked, foreign or damaged."""

@@ -1,0 +1,1 @@
+"""How good recommendations are: metrics, intervals, the backtest, and what is compared."""

@@ -1,0 +1,47 @@
+"""The protocol that all that recommends obeys, so that one backtest compares any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, Self, runtime_checkable
+
+import polars as pl
+
+from modiste.data.dataset import CustomerBatch, History
+
+# The columns of every frame of recommendations. Sorted by (customer, rank); ranks start at 1 and
+# have no gaps; a customer has no article twice; scores fall with the rank.
+RECOMMENDATIONS: dict[str, pl.DataType] = {
+    "customer": pl.Int32(),
+    "article": pl.Int32(),
+    "score": pl.Float32(),
+    "rank": pl.UInt16(),
+}
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """Learns from a history and recommends articles to customers.
+
+    A fitted recommender holds only what concerns articles and what is shared; what concerns a
+    customer comes with the batch. So it can be sent to workers, saved, and asked about a customer
+    that it has never seen.
+    """
+
+    def fit(self, history: History) -> Self:
+        """Learn from what was known before ``history.as_of``; returns itself."""
+
+    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """Recommend up to ``k`` articles to each customer of the batch.
+
+        Returns
+        -------
+        A frame with the columns of ``RECOMMENDATIONS``. Only articles on sale; a customer of whom
+        the recommender knows nothing may be absent or have fewer than ``k``.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into an existing, empty folder (Parquet, JSON, npy; no pickle)."""
+
+    def load(self, folder: Path) -> Self:
+        """Read back what :meth:`save` wrote; returns itself."""

@@ -1,0 +1,1 @@
+"""The recommenders: one file a model, all on the protocol of `modiste.evaluation`."""
