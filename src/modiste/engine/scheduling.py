@@ -138,7 +138,9 @@ def _map_on_cluster(
     futures = [client.submit(function, item, *arguments, pure=False) for item in items]
     try:
         with progress(label, len(items)) as advance:
-            for _ in as_completed(futures, raise_errors=True, with_results=True):
+            # The loop is named because this client is nobody's default.
+            done = as_completed(futures, loop=client.loop, raise_errors=True, with_results=True)
+            for _ in done:
                 advance()
         results: list[Result] = client.gather(futures)
     finally:
