@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from modiste.data.dataset import History, Partition
@@ -74,6 +76,11 @@ def _segment_partition(partition: Partition, customers: pl.Series) -> pl.DataFra
     )
 
 
-def _cut(value: pl.Expr, last: tuple[int, ...], names: tuple[str, ...] | list[str]) -> pl.Expr:
+def _cut(value: pl.Expr, last: tuple[int, ...], names: Sequence[str]) -> pl.Expr:
     """Name the bucket of a value; ``last`` are the buckets' last values; null stays null."""
-    return value.cut(last, labels=names).cast(pl.String)
+    *bounded, open_end = names
+    buckets = [
+        pl.when(value <= bound).then(pl.lit(name))
+        for bound, name in zip(last, bounded, strict=True)
+    ]
+    return pl.coalesce(*buckets, pl.when(value.is_not_null()).then(pl.lit(open_end)))
