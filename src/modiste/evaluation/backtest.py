@@ -245,7 +245,7 @@ def _recommend_partition(
 ) -> dict[str, pl.DataFrame]:
     batch = partition.read().only(customers)
     return {
-        name: model.recommend(batch, k).select(RECOMMENDATIONS).sort("customer", "rank")
+        name: model.recommend(batch, k).select(list(RECOMMENDATIONS)).sort("customer", "rank")
         for name, model in fitted.items()
     }
 
