@@ -37,6 +37,7 @@ def small_shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
                 "article": range(n_articles),
                 "product_code": [f"{article // 2:07d}" for article in range(n_articles)],
                 "section_name": [f"section {article % 4}" for article in range(n_articles)],
+                "department_name": [f"department {article % 5}" for article in range(n_articles)],
                 "detail_desc": [f"article number {article}" for article in range(n_articles)],
             }
         ),

@@ -128,6 +128,7 @@ def _articles(n: int) -> pl.DataFrame:
     return pl.DataFrame({"article": range(n)}).with_columns(
         (pl.col("article") // 2).cast(pl.String).str.zfill(7).alias("product_code"),
         pl.format("section {}", pl.col("article") % 2).alias("section_name"),
+        pl.format("department {}", pl.col("article") % 3).alias("department_name"),
     )
 
 

@@ -132,7 +132,9 @@ def run_pipeline(
         )
         recommended = run.stage(
             "recommend",
-            lambda folder: recommend(dataset, windows.submit, config.models, k, fitted, tuned, folder),
+            lambda folder: recommend(
+                dataset, windows.submit, config.models, k, fitted, tuned, folder
+            ),
             settings={"submit": windows.submit, "k": k},
             code=_CODE,
             needs=["tune"],
@@ -178,9 +180,7 @@ def fit(dataset: Dataset, dates: list[date], settings: BlendSettings, folder: Pa
         Blend(settings, every_source).fit(dataset.until(as_of)).save(folder / str(as_of))
 
 
-def tune(
-    dataset: Dataset, windows: Split, config: Config, fitted: Path, folder: Path
-) -> None:
+def tune(dataset: Dataset, windows: Split, config: Config, fitted: Path, folder: Path) -> None:
     """Measure the weights of the blend on the validation windows, unless they are given.
 
     Writes ``weights.json`` (the weights), ``trials.parquet`` (all that were tried) and
@@ -332,9 +332,7 @@ def _proposals(
     """What every baseline proposes to the customers who bought in a window."""
     customers = dataset.purchases(window)["customer"].unique()
     blend = _load_blend(settings, fitted / str(window.as_of))
-    return recommend_to(
-        dataset.until(window.as_of), blend.sources, customers, settings.candidates
-    )
+    return recommend_to(dataset.until(window.as_of), blend.sources, customers, settings.candidates)
 
 
 def _evaluate_windows(

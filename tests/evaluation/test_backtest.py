@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,12 +19,20 @@ from polars.testing import assert_frame_equal
 from modiste.data.dataset import CustomerBatch, Dataset, History, Window
 from modiste.engine import Engine
 from modiste.errors import ConfigError, DataError
-from modiste.evaluation.backtest import ALL, BacktestResult, Catalogue, backtest, evaluate
+from modiste.evaluation.backtest import (
+    ALL,
+    BacktestResult,
+    Catalogue,
+    backtest,
+    evaluate,
+    recommend_to,
+)
 from modiste.evaluation.intervals import mean_interval, paired_difference
 from modiste.evaluation.metrics import metric_names
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
 from modiste.evaluation.segments import SEGMENTS
 from modiste.evaluation.settings import EvaluationSettings
+from shops import write_prepared
 
 SETTINGS = EvaluationSettings(k=5, recall_at=(20,), resamples=200, seed=3)
 
@@ -35,6 +44,15 @@ def ranked(candidates: pl.DataFrame, k: int) -> pl.DataFrame:
         .with_columns((pl.int_range(pl.len()).over("customer") + 1).alias("rank"))
         .filter(pl.col("rank") <= k)
         .select(pl.col(name).cast(dtype) for name, dtype in RECOMMENDATIONS.items())
+    )
+
+
+def recommendations_of(rows: list[tuple[int, int, int]]) -> pl.DataFrame:
+    """Recommendations from (customer, article, rank)."""
+    frame = pl.DataFrame(rows, schema=["customer", "article", "rank"], orient="row")
+    return frame.select(
+        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(0.5, dtype).alias(name)
+        for name, dtype in RECOMMENDATIONS.items()
     )
 
 
@@ -242,18 +260,60 @@ def test_evaluate_alone_needs_no_more_than_frames(small_shop: Dataset) -> None:
     labels = small_shop.purchases(last_windows(small_shop)[0])
     buyer = labels["customer"][0]
     stranger = next(c for c in range(90) if c not in labels["customer"].to_list())
-    frame = pl.DataFrame(
-        {"customer": [buyer, stranger], "article": [0, 1], "score": [1.0, 1.0], "rank": [1, 1]}
-    ).select(pl.col(name).cast(dtype) for name, dtype in RECOMMENDATIONS.items())
+    frame = recommendations_of([(buyer, 0, 1), (buyer, 2, SETTINGS.k + 1), (stranger, 1, 1)])
     found = evaluate({"one": frame}, labels, settings=SETTINGS)
     assert found.customers.height == labels["customer"].n_unique()
     assert found.summary["kind"].unique().to_list() == [ALL]
     assert found.summary["difference"].null_count() == found.summary.height
     assert found.catalogue["coverage"].to_list() == [None]
-    catalogue = Catalogue(np.arange(2), np.ones(40, dtype=np.int64))
+    catalogue = Catalogue(np.arange(4), np.ones(40, dtype=np.int64))
     found = evaluate({"one": frame}, labels, catalogue=catalogue, settings=SETTINGS)
-    # The customer without labels does not count here either.
-    assert found.catalogue["coverage"].to_list() == [0.5]
+    # Neither the customer without labels nor the place after the k-th counts here.
+    assert found.catalogue["coverage"].to_list() == [0.25]
+
+
+def test_a_model_like_the_reference_is_above_it_in_no_resample(small_shop: Dataset) -> None:
+    labels = small_shop.purchases(last_windows(small_shop)[0])
+    frame = recommendations_of([(customer, article, 1) for customer, article in labels.rows()])
+    found = evaluate({"one": frame, "same": frame}, labels, reference="one", settings=SETTINGS)
+    same = found.summary.filter(pl.col("model") == "same")
+    assert same["share_positive"].unique().to_list() == [0.0]
+
+
+def test_only_the_customers_asked_about_are_recommended_to(small_shop: Dataset) -> None:
+    history = small_shop.until(small_shop.next_day)
+    asked = pl.Series([61, 3], dtype=pl.Int32)
+    found = recommend_to(history, {"best": Bestsellers().fit(history)}, asked, k=4)["best"]
+    assert found["customer"].unique(maintain_order=True).to_list() == [3, 61]
+    assert found["rank"].to_list() == [1, 2, 3, 4] * 2
+    assert dict(found.schema) == RECOMMENDATIONS
+
+
+def test_on_sale_is_what_sold_lately_unless_told(tmp_path: Path) -> None:
+    as_of = date(2020, 9, 16)
+    days_before = {0: [40, 40, 29], 1: [28]}
+    sold = [
+        (0, article, as_of - timedelta(days=days))
+        for article, each in days_before.items()
+        for days in each
+    ]
+    shop = write_prepared(
+        tmp_path,
+        pl.DataFrame({"article": [0, 1]}),
+        pl.DataFrame({"customer": [0]}),
+        pl.DataFrame([*sold, (0, 0, as_of)], schema=["customer", "article", "t_dat"], orient="row"),
+    )
+    run = partial(
+        backtest,
+        Dataset.open(shop),
+        {"bestsellers": Bestsellers},
+        [Window(as_of, 1)],
+        settings=EvaluationSettings(k=1, recall_at=()),
+    )
+    # The one place goes to article 0, which sold more but not lately.
+    assert run().catalogue()["coverage"].to_list() == [0.0]
+    everything = run(on_sale=lambda history: history.articles["article"])
+    assert everything.catalogue()["coverage"].to_list() == [0.5]
 
 
 def test_a_model_more_changes_nothing_for_the_others(small_shop: Dataset) -> None:

@@ -141,8 +141,9 @@ def _map_on_cluster(
     try:
         with progress(label, len(items)) as advance:
             # The loop is named because this client is nobody's default.
-            done = as_completed(futures, loop=client.loop, raise_errors=True, with_results=True)
-            for _ in done:
+            for done in as_completed(futures, loop=client.loop):
+                if done.status == "error":
+                    done.result()  # raises: the rest need not be waited for
                 advance()
         results: list[Result] = client.gather(futures)
     finally:

@@ -121,6 +121,12 @@ class Blend:
         }
         return blend_proposals(proposals, self.weights, k)
 
+    def keep(self, weights: Mapping[str, float]) -> Self:
+        """Blend by other weights from now on; sources that then have none are dropped."""
+        self.weights = dict(weights)
+        self.sources = {name: made for name, made in self.sources.items() if weights.get(name)}
+        return self
+
     def save(self, folder: Path) -> None:
         """Write the weights and every baseline, each into a folder of its own."""
         (folder / "weights.json").write_text(json.dumps(self.weights, indent=2), encoding="utf-8")

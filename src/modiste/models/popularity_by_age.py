@@ -60,7 +60,7 @@ class PopularityByAge:
                 score=settings.own_weight * pl.col("own").fill_null(0.0)
                 + (1 - settings.own_weight) * pl.col("popularity"),
             )
-            .vstack(overall.select(pl.lit(_UNKNOWN).alias("band"), "article", score="popularity"))
+            .vstack(overall.select(_UNKNOWN.alias("band"), "article", score="popularity"))
             .sort("band", "score", "article", descending=[False, True, False])
         )
         return self
