@@ -14,7 +14,14 @@ import numpy.typing as npt
 import polars as pl
 
 from modiste.data.findings import findings_frame
-from modiste.data.records import Positions, Records, find_records, regular_ends, split_fields
+from modiste.data.records import (
+    Positions,
+    Records,
+    count_byte,
+    find_records,
+    regular_ends,
+    split_fields,
+)
 
 # What undecodable bytes of a source in another encoding become.
 _REPLACEMENT = "\ufffd".encode()
@@ -70,7 +77,7 @@ def parse_csv(data: bytes, fields: int, separator: str, encoding: str) -> TextBl
         What the file was written in before it was recoded to UTF-8; for the account.
     """
     sep = separator.encode()
-    lines = data.count(b"\n")
+    lines = count_byte(data, 10)
     ends: Positions | None = None
     rows = -1
     if not _has_odd_bytes(data, encoding):
@@ -97,17 +104,14 @@ def _has_odd_bytes(data: bytes, encoding: str) -> bool:
 
 
 def _counts_agree(data: bytes, separator: bytes, fields: int, lines: int) -> bool:
-    """Whether there are as many separators as that many full rows have, and no empty line.
+    """Whether there are as many separators as that many full rows have.
 
-    Polars itself refuses a row with too many fields; with the sum right, none has too few.
+    Polars itself refuses a row with too many fields; with the sum right, none has too few, and no
+    line is empty.
     """
-    raw = np.frombuffer(data, np.uint8)
-    separators = np.count_nonzero(raw == separator[0])
-    return bool(separators == lines * (fields - 1)) and not (
-        data.startswith((b"\n", b"\r\n"))
-        or b"\n\n" in data
-        or (b"\r" in data and b"\n\r\n" in data)
-    )
+    if fields == 1:
+        return not (data.startswith((b"\n", b"\r\n")) or b"\n\n" in data or b"\n\r\n" in data)
+    return count_byte(data, separator[0]) == lines * (fields - 1)
 
 
 def _read(data: bytes, fields: int, separator: str) -> pl.DataFrame | None:
