@@ -79,10 +79,11 @@ class CustomerBatch:
 
     def only(self, customers: pl.Series) -> CustomerBatch:
         """The same batch with only those of its customers whose code is in ``customers``."""
+        kept = customers.cast(pl.Int32).alias("customer").to_frame()
         return CustomerBatch(
             self.as_of,
-            self.customers.filter(pl.col("customer").is_in(customers.implode())),
-            self.transactions.filter(pl.col("customer").is_in(customers.implode())),
+            self.customers.join(kept, on="customer", how="semi", maintain_order="left"),
+            self.transactions.join(kept, on="customer", how="semi", maintain_order="left"),
         )
 
 

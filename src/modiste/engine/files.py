@@ -10,13 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modiste.errors import ModisteError
 
 _SUFFIX = ".partial"
+
+# The folder that a new one is about to replace, between two renames.
+_OUTGOING = ".outgoing" + _SUFFIX
 
 
 @contextmanager
@@ -37,7 +40,8 @@ def atomic_file(target: Path) -> Iterator[Path]:
             partial.replace(target)
             _sync(target.parent)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what the user must hear
+            partial.unlink(missing_ok=True)
         raise
 
 
@@ -55,31 +59,40 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     partial = _partial(target)
     try:
         with _explained(target):
-            if partial.exists():
-                shutil.rmtree(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent.glob(f".{target.name}*{_SUFFIX}"))
             partial.mkdir(parents=True)
             yield partial
             for path in sorted(partial.rglob("*")):
                 _sync(path)
             _sync(partial)
+            outgoing = target.with_name(f".{target.name}{_OUTGOING}")
             if target.exists():
-                outgoing = target.with_name(f".{target.name}.outgoing{_SUFFIX}")
-                if outgoing.exists():
-                    shutil.rmtree(outgoing)
                 target.rename(outgoing)
-                partial.rename(target)
-                shutil.rmtree(outgoing)
-            else:
-                partial.rename(target)
+            partial.rename(target)
             _sync(target.parent)
+            if outgoing.exists():
+                shutil.rmtree(outgoing)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left half written anywhere under ``folder``."""
-    for path in sorted(folder.rglob(f"*{_SUFFIX}"), reverse=True):
+    """Remove what killed processes left half written anywhere under ``folder``.
+
+    A folder that was about to be replaced and whose successor never came gets its name back.
+    """
+    _sweep(folder.rglob(f".*{_SUFFIX}"))
+
+
+def _sweep(partials: Iterable[Path]) -> None:
+    for path in sorted(partials, reverse=True):
+        if path.name.endswith(_OUTGOING):
+            target = path.with_name(path.name.removeprefix(".").removesuffix(_OUTGOING))
+            if not target.exists():
+                path.rename(target)
+                continue
         if path.is_dir():
             shutil.rmtree(path)
         else:

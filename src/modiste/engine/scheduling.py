@@ -132,13 +132,18 @@ def _map_on_cluster(
 ) -> list[Result]:
     from distributed import as_completed
 
-    arguments = [client.scatter(value, broadcast=True, hash=False) for value in shared]
+    # Each in a list of its own: scattered alone, a dict or list would be taken apart, and a dict's
+    # keys taken for names of data on the cluster, where those of two calls collide.
+    arguments = [client.scatter([value], broadcast=True, hash=False)[0] for value in shared]
     # The scheduler itself runs a task again elsewhere when its worker dies; an error raised by the
     # function is final.
     futures = [client.submit(function, item, *arguments, pure=False) for item in items]
     try:
         with progress(label, len(items)) as advance:
-            for _ in as_completed(futures, raise_errors=True, with_results=True):
+            # The loop is named because this client is nobody's default.
+            for done in as_completed(futures, loop=client.loop):
+                if done.status == "error":
+                    done.result()  # raises: the rest need not be waited for
                 advance()
         results: list[Result] = client.gather(futures)
     finally:

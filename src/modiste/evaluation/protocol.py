@@ -45,3 +45,27 @@ class Recommender(Protocol):
 
     def load(self, folder: Path) -> Self:
         """Read back what :meth:`save` wrote; returns itself."""
+
+
+def rank_by_score(scored: pl.DataFrame, k: int) -> pl.DataFrame:
+    """The best ``k`` articles of each customer, as recommendations.
+
+    Parameters
+    ----------
+    scored
+        Columns ``customer``, ``article`` and ``score``; a pair at most once. Ties are broken by the
+        article's code, so that the order is one and the same everywhere.
+    k
+        Recommendations a customer.
+
+    Returns
+    -------
+    A frame with the columns of ``RECOMMENDATIONS``.
+    """
+    ordered = scored.select(
+        pl.col("customer").cast(pl.Int32),
+        pl.col("article").cast(pl.Int32),
+        pl.col("score").cast(pl.Float32),
+    ).sort("customer", "score", "article", descending=[False, True, False])
+    rank = pl.int_range(1, pl.len() + 1).over("customer")
+    return ordered.with_columns(rank.cast(pl.UInt16).alias("rank")).filter(pl.col("rank") <= k)

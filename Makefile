@@ -1,0 +1,62 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. All else is for who works here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find src -name '*.py' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit format lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+# Stamps, so that an environment is made once and made again when its pins change.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "modiste needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) 'setuptools>=77' wheel
+	$(PIP_INSTALL) --requirement requirements/runtime.txt
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(PIP_INSTALL) --requirement requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.runtime ## From nothing to recommendations one can look at (needs 5 minutes at most)
+	@test -d demo/shop || $(BIN)/modiste synth --scale demo --seed 1 --out demo/shop
+	@$(BIN)/modiste run --data demo/shop --out demo/run --preset demo
+
+test: lint types unit ## Lint, types and tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+format: $(VENV)/.dev ## Put the sources into the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Pin the newest versions that pyproject.toml and dev.in allow
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet .
+	{ sed -n '/^#/p' requirements/runtime.txt; \
+	  build/lock/bin/python -m pip freeze --exclude modiste; } > build/runtime.txt
+	mv build/runtime.txt requirements/runtime.txt
+	build/lock/bin/python -m pip install --quiet --requirement requirements/dev.in
+	{ echo '# What `make test` needs, pinned, transitive packages included. Made with `make lock`.'; \
+	  build/lock/bin/python -m pip freeze --all --exclude modiste --exclude pip; } \
+	  > requirements/dev.txt
+	rm -rf build
+
+clean: ## Remove what can be made again
+	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

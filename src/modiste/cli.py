@@ -1,0 +1,211 @@
+"""The command line: from raw files to recommendations, a verb a step.
+
+Heavy libraries are imported inside the commands, so that ``modiste --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modiste import __version__
+from modiste.errors import ModisteError
+
+if TYPE_CHECKING:
+    from modiste.config import Config
+
+app = typer.Typer(
+    name="modiste",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Recommendations for fashion retail: from a shop's three tables (articles, customers, "
+        "transactions) to twelve well-chosen articles for every customer.\n\n"
+        "Start with `modiste synth --out shop` and `modiste run --data shop --out run`."
+    ),
+)
+
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="Folder, .zip or fsspec address with the shop's tables, or a folder of prepared ones.",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="YAML file of settings; see 'modiste config'.")
+]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="Settings that come with modiste: demo, full.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as horizon=3; may be given several times."),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Address of a Dask scheduler, such as tcp://scheduler:8786."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Threads without a cluster [default: one a core]."),
+]
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        help="First day to recommend for [default: the day after the data ends].",
+    ),
+]
+HorizonOption = Annotated[
+    int | None, typer.Option("--horizon", min=1, help="Days to recommend for [default: 7].")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _show_version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"modiste {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def synth(
+    out: OutOption,
+    scale: Annotated[
+        str, typer.Option(help="Size of the shop: demo, small or full (as large as Kaggle's).")
+    ] = "demo",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    workers: WorkersOption = None,
+) -> None:
+    """Write a synthetic shop in the Kaggle format, with the best answer that is possible on it."""
+    from modiste.data.synthetic import SCALES, write_shop
+    from modiste.engine import Engine
+
+    if scale not in SCALES:
+        raise typer.BadParameter(f"{scale!r} is none of {', '.join(SCALES)}", param_hint="--scale")
+    with Engine(workers=workers) as engine:
+        summary = write_shop(out, SCALES[scale], seed, engine)
+    typer.echo(str(summary))
+
+
+@app.command()
+def ingest(
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Read a shop's raw tables, check every row, and write prepared Parquet tables."""
+    from modiste.data.ingest import ingest as ingest_tables
+    from modiste.engine import Engine
+    from modiste.report.console import print_ingest_account
+
+    settings = _load(config, preset, set_).ingest
+    with Engine(cluster, workers) as engine:
+        manifest = ingest_tables(data, out, settings, engine)
+    print_ingest_account(manifest)
+
+
+@app.command()
+def run(
+    data: DataOption,
+    out: OutOption,
+    as_of: AsOfOption = None,
+    horizon: HorizonOption = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    redo_from: Annotated[
+        str | None,
+        typer.Option("--from", help="Redo this stage and those after it, up to date or not."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Do this stage alone; the others must be there.")
+    ] = None,
+) -> None:
+    """Go the whole way: ingest, fit, choose, evaluate, recommend, report.
+
+    Writes submission.csv (twelve articles for every customer), metrics.json and report.html into
+    the folder --out. Started again, it redoes what has changed and nothing else.
+    """
+    from modiste.engine import Engine
+    from modiste.pipeline import run_pipeline
+    from modiste.report.console import print_results
+
+    overrides = list(set_ or ())
+    if as_of is not None:
+        overrides.append(f"as_of={_day(as_of)}")
+    if horizon is not None:
+        overrides.append(f"horizon={horizon}")
+    settings = _load(config, preset, overrides)
+    with Engine(cluster, workers) as engine:
+        result = run_pipeline(data, out, settings, engine, redo_from=redo_from, only=only)
+    print_results(result)
+
+
+@app.command()
+def evaluate(
+    submission: Annotated[Path, typer.Argument(help="A submission.csv, of modiste or not.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of prepared tables, or a run.")],
+    as_of: AsOfOption = None,
+    horizon: HorizonOption = None,
+) -> None:
+    """Score a submission on what was bought in the days from --as-of on."""
+    from modiste.engine import Engine
+    from modiste.pipeline import evaluate_submission
+    from modiste.report.console import print_scores
+
+    with Engine() as engine:
+        scores = evaluate_submission(
+            submission, data, _day(as_of) if as_of else None, horizon or 7, engine
+        )
+    print_scores(scores)
+
+
+@app.command()
+def config(
+    file: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Print all settings as YAML, each with its meaning: the start of a config file."""
+    from modiste.config import describe_config
+
+    typer.echo(describe_config(_load(file, preset, set_)), nl=False)
+
+
+def _load(file: Path | None, preset: str | None, overrides: list[str] | None) -> Config:
+    from modiste.config import load_config
+
+    return load_config(file, preset, overrides or ())
+
+
+def _day(moment: datetime) -> date:
+    return moment.date()
+
+
+def main() -> None:
+    """Run the command line; what the user can put right ends with one message and status 2."""
+    try:
+        app()
+    except ModisteError as error:
+        typer.echo(f"modiste: error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("modiste: interrupted; started again, the run goes on from here", err=True)
+        sys.exit(130)

@@ -1,0 +1,203 @@
+"""The settings of a run: one YAML file, one tree of pydantic models.
+
+Every field says what it means and in which unit; unknown keys are refused with the nearest known
+name. A preset is a YAML file in ``presets/``; a config file overrides it, ``--set`` overrides both.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modiste.data.settings import IngestSettings
+from modiste.errors import ConfigError
+from modiste.evaluation.settings import EvaluationSettings
+from modiste.models.settings import BlendSettings
+
+_PRESETS = Path(__file__).parent / "presets"
+
+
+class ReportSettings(BaseModel):
+    """Settings of the report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    customers: Annotated[int, Field(ge=0)] = Field(
+        default=12, description="Number of customers whose recommendations are shown."
+    )
+    images: Path | None = Field(
+        default=None,
+        description=(
+            "Folder of product pictures as in the Kaggle data: 010/0108775015.jpg by article, or "
+            "010/0108775.jpg by product. Left out: <data>/images where it exists."
+        ),
+    )
+
+
+class Config(BaseModel):
+    """All settings of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(default=0, description="Seed of everything that is drawn.")
+    as_of: date | None = Field(
+        default=None,
+        description=(
+            "The first day to recommend for; only what happened before it is used. Left out: the "
+            "day after the data ends."
+        ),
+    )
+    horizon: Annotated[int, Field(ge=1)] = Field(
+        default=7, description="Length of the label windows in days."
+    )
+    k: Annotated[int, Field(ge=1)] = Field(
+        default=12, description="Articles recommended to each customer."
+    )
+    ingest: IngestSettings = Field(
+        default=IngestSettings(), description="Where the shop's tables lie and how they are read."
+    )
+    models: BlendSettings = Field(
+        default=BlendSettings(), description="The recommenders and their blend."
+    )
+    evaluation: EvaluationSettings = Field(
+        default=EvaluationSettings(), description="What is measured, and how."
+    )
+    report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+
+
+def load_config(
+    file: Path | None = None, preset: str | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Build the settings from a preset, a YAML file and ``key=value`` overrides, in that order.
+
+    Parameters
+    ----------
+    file
+        A YAML file with any part of the tree.
+    preset
+        One of :func:`presets`.
+    overrides
+        Such as ``models.popularity.days=4``; the value is YAML.
+
+    Raises
+    ------
+    ConfigError
+        When a file cannot be read, a key is unknown or a value does not fit.
+    """
+    tree: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in presets():
+            raise ConfigError(f"no preset '{preset}': there are {', '.join(presets())}")
+        tree = _merged(tree, _read_yaml(_PRESETS / f"{preset}.yaml"))
+    if file is not None:
+        tree = _merged(tree, _read_yaml(file))
+    for override in overrides:
+        tree = _merged(tree, _parse_override(override))
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def dump_config(config: Config) -> str:
+    """The settings as YAML, defaults included; :func:`load_config` reads it back to the same."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def describe_config(config: Config) -> str:
+    """The settings as YAML with each field's meaning in a comment above it."""
+    lines: list[str] = []
+    _describe(config, 0, lines)
+    return "\n".join(lines) + "\n"
+
+
+def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
+    indent = "  " * depth
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if field.description:
+            lines.append(f"{indent}# {field.description}")
+        if isinstance(value, BaseModel):
+            lines.append(f"{indent}{name}:")
+            _describe(value, depth + 1, lines)
+        else:
+            plain = model.model_dump(mode="json", include={name})
+            text = yaml.safe_dump(plain, default_flow_style=None, allow_unicode=True, width=1000)
+            lines.extend(indent + line for line in text.splitlines())
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
+        raise ConfigError(f"no config file {file}{_did_you_mean(file.name, near)}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{file} is a folder: --config names a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file} holds no settings: expected 'key: value' lines")
+    return tree
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {text}: expected key=value, for instance horizon=7")
+    try:
+        tree = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML ({error})") from error
+    for key in reversed(path.split(".")):
+        tree = {key: tree}
+    result: dict[str, Any] = tree
+    return result
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        earlier = result.get(key)
+        both_trees = isinstance(earlier, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(earlier, value) if both_trees else value
+    return result
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    path = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(location[:-1])
+        return f"unknown setting '{path}'{_did_you_mean(location[-1], known)}"
+    return f"setting '{path}': {problem['msg']}, not {problem['input']!r}"
+
+
+def _fields_at(location: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f": did you mean '{near[0]}'?"
+    return f": known are {', '.join(known)}" if known else ""

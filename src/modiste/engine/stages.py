@@ -1,0 +1,212 @@
+"""Stages of a run: each is done once, keeps its outputs in one folder, and is known by a key.
+
+A stage's key is a hash of the code that makes its outputs, of its settings and of its inputs' keys.
+A run redoes the stages whose key has changed and no others. A stage's folder appears by one rename,
+with its key inside, so that a run killed anywhere either has a whole stage or none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from modiste.engine.files import atomic_file, atomic_folder, remove_partials
+from modiste.engine.memory import PeakMemory
+from modiste.errors import RunError
+
+_KEY_FILE = "stage.json"
+_TIMINGS_FILE = "timings.json"
+
+
+class Run:
+    """A run's folder, its lock, and the stages done in it.
+
+    Use it as a context manager: the folder is locked while it is open.
+
+    Parameters
+    ----------
+    folder
+        Made when missing. A non-empty folder that is not a run is refused.
+    redo_from
+        Name of the first stage to redo although its outputs are there; all after it follow.
+    only
+        Name of the one stage to do; the others must have their outputs.
+
+    Raises
+    ------
+    RunError
+        When another process works in the folder, or when it holds something else.
+    """
+
+    def __init__(
+        self, folder: Path, *, redo_from: str | None = None, only: str | None = None
+    ) -> None:
+        self.folder = folder
+        self._redo_from, self._only = redo_from, only
+        self._redoing = False
+        self._keys: dict[str, str] = {}
+        self._lock = FileLock(folder / ".lock")
+
+    def __enter__(self) -> Run:
+        self._refuse_foreign()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"another process works in {self.folder}: wait for it or choose another --out"
+            ) from error
+        except PermissionError as error:
+            raise RunError(f"no permission to write {self.folder}: choose another --out") from error
+        remove_partials(self.folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _refuse_foreign(self) -> None:
+        if self.folder.is_file():
+            raise RunError(f"{self.folder} is a file: --out names a folder")
+        if not self.folder.is_dir():
+            return
+        names = {path.name for path in self.folder.iterdir()}
+        if names and not names & {".lock", "stages"}:
+            raise RunError(
+                f"{self.folder} is not empty and not a run of modiste: choose another --out"
+            )
+
+    def stage(
+        self,
+        name: str,
+        work: Callable[[Path], None],
+        *,
+        settings: Mapping[str, Any],
+        code: Sequence[str],
+        needs: Sequence[str] = (),
+    ) -> Path:
+        """Do a stage unless its outputs are there already; return the folder of its outputs.
+
+        Parameters
+        ----------
+        name
+            Names the stage and its folder.
+        work
+            Writes the outputs into the folder that it is given.
+        settings
+            All that the outputs depend on besides code and earlier stages; JSON-able.
+        code
+            Modules and packages of modiste whose source makes the outputs.
+        needs
+            Names of the earlier stages whose outputs this one reads.
+
+        Raises
+        ------
+        RunError
+            When ``only`` names another stage and this one has no up-to-date outputs.
+        """
+        key = _hash(
+            {
+                "name": name,
+                "settings": dict(settings),
+                "code": [_code_hash(module) for module in code],
+                "needs": [self._keys[need] for need in needs],
+            }
+        )
+        self._keys[name] = key
+        folder = self.folder / "stages" / name
+        self._redoing = self._redoing or name == self._redo_from
+        fresh = _key_of(folder) == key
+        if self._only is not None and self._only != name:
+            if not fresh:
+                raise RunError(
+                    f"stage '{name}' has no up-to-date outputs in {self.folder}: "
+                    f"run without --only {self._only} first"
+                )
+            return folder
+        if fresh and not self._redoing and self._only != name:
+            _say(f"{name}: there already")
+            return folder
+        _say(f"{name} …")
+        start = time.monotonic()
+        with PeakMemory() as memory, atomic_folder(folder) as partial:
+            work(partial)
+            (partial / _KEY_FILE).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+        seconds = time.monotonic() - start
+        self._note_timing(name, seconds, memory.peak_mib)
+        _say(f"{name}: {seconds:.1f} s, {memory.peak_mib:,.0f} MiB at most")
+        return folder
+
+    def known(self, name: str, key: Mapping[str, Any]) -> None:
+        """Note a stage whose outputs were made elsewhere, by what identifies them."""
+        self._keys[name] = _hash(dict(key))
+
+    def publish(self, source: Path, name: str) -> Path:
+        """Show a stage's output under ``name`` at the top of the run's folder."""
+        target = self.folder / name
+        if target.exists() and target.samefile(source):
+            return target
+        with atomic_file(target) as partial:
+            partial.unlink(missing_ok=True)
+            try:
+                os.link(source, partial)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, partial)
+        return target
+
+    def timings(self) -> dict[str, dict[str, float]]:
+        """Seconds and peak MiB of each stage, as of the last time that it was done."""
+        path = self.folder / _TIMINGS_FILE
+        if not path.exists():
+            return {}
+        timings: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+        return timings
+
+    def _note_timing(self, name: str, seconds: float, peak_mib: float) -> None:
+        timings = self.timings() | {
+            name: {"seconds": round(seconds, 2), "peak_mib": round(peak_mib, 1)}
+        }
+        with atomic_file(self.folder / _TIMINGS_FILE) as partial:
+            partial.write_text(json.dumps(timings, indent=2) + "\n", encoding="utf-8")
+
+
+def _key_of(folder: Path) -> str | None:
+    path = folder / _KEY_FILE
+    if not path.is_file():
+        return None
+    key: str = json.loads(path.read_text(encoding="utf-8"))["key"]
+    return key
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _code_hash(module_name: str) -> str:
+    """Hash of the source of a module, or of all modules of a package."""
+    source = import_module(module_name).__file__
+    if source is None:
+        raise ValueError(f"{module_name} has no source file")
+    path = Path(source)
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _say(line: str) -> None:
+    print(f"modiste: {line}", file=sys.stderr, flush=True)  # noqa: T201  (the run's log)

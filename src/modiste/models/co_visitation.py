@@ -1,0 +1,216 @@
+"""Item-to-item co-visitation: what the same customers bought within the same weeks.
+
+The similarity of two articles is the cosine of their buyers over the last ``days`` days, each buyer
+weighted down by how much they bought (Linden, Smith & York, "Amazon.com recommendations", 2003;
+Deshpande & Karypis, "Item-based top-N recommendation algorithms", 2004). Pairs are counted for a
+block of articles at a time, over all partitions, so that the best neighbours are exact and memory
+is bounded by the block and not by the number of pairs.
+
+A customer's score of an article is the sum, over what they bought, of decayed purchase times
+similarity, times a power of the article's popularity.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.evaluation.protocol import rank_by_score
+from modiste.models.repurchase import RepurchaseSettings, popularity_factors, purchase_units
+from modiste.models.time_decay import UNIT
+
+# Pairs of a block of articles, before they are added up: 20 million of 16 bytes.
+_PAIRS_IN_A_BLOCK = 20_000_000
+
+
+class CoVisitationSettings(RepurchaseSettings):
+    """Settings of co-visitation."""
+
+    pair_days: Annotated[int, Field(ge=1)] = Field(
+        default=30, description="Two purchases make a pair when both lie in this many last days."
+    )
+    neighbours: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="Most similar articles kept for each article."
+    )
+    basket_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="A buyer of n articles counts n ** -basket_power for each pair."
+    )
+    shrinkage: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="Added to each article's number of buyers: few buyers, less trust."
+    )
+    recent_articles: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="Of a customer's articles, the latest that are looked up."
+    )
+
+
+class CoVisitation:
+    """Articles bought together with what a customer bought."""
+
+    def __init__(self, settings: CoVisitationSettings | None = None) -> None:
+        self.settings = settings or CoVisitationSettings()
+        self._neighbours = pl.DataFrame()
+
+    @property
+    def neighbours(self) -> pl.DataFrame:
+        """The most similar articles on sale.
+
+        Columns ``source`` and ``target`` (int32 article codes) and ``units`` (int64, cosine in
+        units of ``UNIT``), sorted by source and falling similarity.
+        """
+        return self._neighbours
+
+    def fit(self, history: History) -> Self:
+        """Count pairs and keep each article's nearest neighbours on sale."""
+        settings = self.settings
+        since = history.as_of - timedelta(days=settings.pair_days)
+        factors = popularity_factors(history, settings)
+        buyers = (
+            pl.concat(history.map(_buyers, since, label="buyers of each article"))
+            .group_by("article")
+            .agg(pl.col("buyers").sum(), pl.col("pairs").sum())
+            .sort("article")
+        )
+        norms = buyers.select(
+            "article", norm=1 / (pl.col("buyers") + settings.shrinkage).cast(pl.Float64).sqrt()
+        )
+        self._neighbours = pl.concat(
+            [_NO_NEIGHBOURS]
+            + [
+                self._nearest(history, since, first, last, norms, factors)
+                for first, last in _blocks(buyers)
+            ]
+        )
+        return self
+
+    def _nearest(
+        self,
+        history: History,
+        since: date,
+        first: int,
+        last: int,
+        norms: pl.DataFrame,
+        factors: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Nearest neighbours of the articles ``first`` to ``last``, both included."""
+        settings = self.settings
+        pairs = history.map(
+            _pairs,
+            since,
+            first,
+            last,
+            settings.basket_power,
+            factors.select(target="article"),
+            label=f"pairs of articles {first} to {last}",
+        )
+        similarity = pl.col("units") * pl.col("norm") * pl.col("norm_target")
+        return (
+            pl.concat(pairs)
+            .group_by("source", "target")
+            .agg(pl.col("units").sum())
+            .join(norms, left_on="source", right_on="article")
+            .join(norms, left_on="target", right_on="article", suffix="_target")
+            .with_columns(similarity.round().cast(pl.Int64).alias("units"))
+            .sort("source", "units", "target", descending=[False, True, False])
+            .group_by("source", maintain_order=True)
+            .head(settings.neighbours)
+            .join(factors, left_on="target", right_on="article", maintain_order="left")
+            .select(
+                "source",
+                "target",
+                (pl.col("units") * pl.col("factor")).round().cast(pl.Int64).alias("units"),
+            )
+        )
+
+    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """Up to ``k`` articles, bought ones included, for each customer with purchases."""
+        bought = (
+            purchase_units(batch, self.settings.purchase_decay)
+            .sort("customer", "units", "article", descending=[False, True, False])
+            .group_by("customer", maintain_order=True)
+            .head(self.settings.recent_articles)
+        )
+        scored = (
+            bought.join(self._neighbours, left_on="article", right_on="source", suffix="_similar")
+            .group_by("customer", "target")
+            .agg((pl.col("units") * pl.col("units_similar")).sum().alias("units"))
+            .select("customer", article="target", score=pl.col("units") * UNIT * UNIT)
+        )
+        return rank_by_score(scored, k)
+
+    def save(self, folder: Path) -> None:
+        """Write the neighbours."""
+        self._neighbours.write_parquet(folder / "neighbours.parquet")
+
+    def load(self, folder: Path) -> Self:
+        """Read them back."""
+        self._neighbours = pl.read_parquet(folder / "neighbours.parquet")
+        return self
+
+
+_NO_NEIGHBOURS = pl.DataFrame(schema={"source": pl.Int32, "target": pl.Int32, "units": pl.Int64})
+
+
+def _blocks(buyers: pl.DataFrame) -> list[tuple[int, int]]:
+    """Ranges of articles (first, last) with about ``_PAIRS_IN_A_BLOCK`` pairs each."""
+    if buyers.is_empty():
+        return []
+    block = (buyers["pairs"].cum_sum() - 1) // _PAIRS_IN_A_BLOCK
+    starts = np.flatnonzero(np.diff(block.to_numpy(), prepend=-1))
+    firsts = buyers["article"].to_numpy()[starts]
+    lasts = np.append(firsts[1:] - 1, buyers["article"].to_numpy()[-1])
+    return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
+
+
+def _recent_pairs(partition: Partition, since: date) -> pl.DataFrame:
+    """Distinct (customer, article) since a day, with the number of the customer's articles."""
+    return (
+        partition.read_transactions(["customer", "article"], since)
+        .unique()
+        .with_columns(articles=pl.len().over("customer"))
+    )
+
+
+def _buyers(partition: Partition, since: date) -> pl.DataFrame:
+    """Number of buyers of each article, and of the pairs that it is part of."""
+    return (
+        _recent_pairs(partition, since)
+        .group_by("article")
+        .agg(
+            pl.len().cast(pl.Int64).alias("buyers"),
+            pl.col("articles").cast(pl.Int64).sum().alias("pairs"),
+        )
+    )
+
+
+def _pairs(
+    partition: Partition,
+    since: date,
+    first: int,
+    last: int,
+    basket_power: float,
+    on_sale: pl.DataFrame,
+) -> pl.DataFrame:
+    """Co-purchases of articles ``first`` to ``last`` with those on sale, in units of ``UNIT``."""
+    rows = _recent_pairs(partition, since)
+    sources = rows.filter(pl.col("article").is_between(first, last)).select(
+        "customer", source="article"
+    )
+    targets = rows.join(on_sale, left_on="article", right_on="target").select(
+        "customer",
+        target="article",
+        units=(pl.col("articles").cast(pl.Float64).pow(-basket_power) / UNIT)
+        .round()
+        .cast(pl.Int64),
+    )
+    return (
+        sources.join(targets, on="customer")
+        .filter(pl.col("source") != pl.col("target"))
+        .group_by("source", "target")
+        .agg(pl.col("units").sum())
+    )

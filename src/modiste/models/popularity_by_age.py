@@ -1,0 +1,110 @@
+"""Popularity by age band: what sells best just now to customers of about the same age."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+import polars as pl
+from pydantic import Field
+
+from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.evaluation.protocol import rank_by_score
+from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.time_decay import decay_units
+
+
+class PopularityByAgeSettings(PopularitySettings):
+    """Settings of popularity by age band."""
+
+    band_starts: list[int] = Field(
+        default=[25, 35, 45, 55],
+        description="Ages (years) at which the second and each later band starts.",
+    )
+    own_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.8,
+        description="Weight of the band's own popularity; the rest is that of all customers.",
+    )
+
+
+class PopularityByAge:
+    """The best sellers of each age band; those of all where the age is not known."""
+
+    def __init__(self, settings: PopularityByAgeSettings | None = None) -> None:
+        self.settings = settings or PopularityByAgeSettings()
+        self._popularity = pl.DataFrame()
+
+    def fit(self, history: History) -> Self:
+        """Count the sales of the last days in each band."""
+        settings = self.settings
+        since = history.as_of - timedelta(days=settings.days)
+        overall = article_popularity(history, settings)
+        counted = history.map(
+            _band_sales, settings.band_starts, since, settings.decay, label="sales by age band"
+        )
+        by_band = (
+            pl.concat(counted)
+            .group_by("band", "article")
+            .agg(pl.col("units").sum())
+            .join(overall, on="article")
+            .with_columns(own=pl.col("units") / pl.col("units").max().over("band"))
+        )
+        bands = by_band.select("band").unique()
+        self._popularity = (
+            bands.join(overall, how="cross")
+            .join(by_band.select("band", "article", "own"), on=["band", "article"], how="left")
+            .select(
+                "band",
+                "article",
+                score=settings.own_weight * pl.col("own").fill_null(0.0)
+                + (1 - settings.own_weight) * pl.col("popularity"),
+            )
+            .vstack(overall.select(_UNKNOWN.alias("band"), "article", score="popularity"))
+            .sort("band", "score", "article", descending=[False, True, False])
+        )
+        return self
+
+    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """The ``k`` best sellers of each customer's band."""
+        known = self._popularity["band"].unique().implode()
+        bands = batch.customers.select(
+            "customer", band=_band(self.settings.band_starts)
+        ).with_columns(pl.when(pl.col("band").is_in(known)).then("band").otherwise(_UNKNOWN))
+        best = self._popularity.group_by("band", maintain_order=True).head(k)
+        return rank_by_score(bands.join(best, on="band").drop("band"), k)
+
+    def save(self, folder: Path) -> None:
+        """Write each band's popularity."""
+        self._popularity.write_parquet(folder / "popularity_by_age.parquet")
+
+    def load(self, folder: Path) -> Self:
+        """Read it back."""
+        self._popularity = pl.read_parquet(folder / "popularity_by_age.parquet")
+        return self
+
+
+# The band of customers whose age is not known, or whose band has bought nothing lately.
+_UNKNOWN = pl.lit(-1, pl.Int32)
+
+
+def _band(starts: list[int]) -> pl.Expr:
+    """Number of a customer's age band: 0 below the first start."""
+    band = pl.sum_horizontal(
+        pl.lit(0, pl.Int32), *[(pl.col("age") >= start).cast(pl.Int32) for start in sorted(starts)]
+    )
+    return pl.when(pl.col("age").is_null()).then(_UNKNOWN).otherwise(band).alias("band")
+
+
+def _band_sales(
+    partition: Partition, starts: list[int], since: date, exponent: float
+) -> pl.DataFrame:
+    """Decayed sales of each (known band, article) in one partition, in units of ``UNIT``."""
+    batch = partition.read()
+    return (
+        batch.transactions.filter(pl.col("t_dat") >= since)
+        .join(batch.customers.select("customer", _band(starts)), on="customer")
+        .filter(pl.col("band") >= 0)
+        .group_by("band", "article")
+        .agg(decay_units(partition.as_of, exponent).sum().alias("units"))
+    )

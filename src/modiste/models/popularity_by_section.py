@@ -1,0 +1,115 @@
+"""Popularity by section: what sells best just now in the sections where a customer buys.
+
+An article's popularity is multiplied by the lift of its section for the customer: the customer's
+share of purchases there over the shop's, smoothed towards 1 for customers with few purchases.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import polars as pl
+from pydantic import Field
+
+from modiste.data.dataset import CustomerBatch, History
+from modiste.evaluation.protocol import rank_by_score
+from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.time_decay import UNIT, decay_units
+
+
+class PopularityBySectionSettings(PopularitySettings):
+    """Settings of popularity by section."""
+
+    column: str = Field(
+        default="department_name",
+        description="Column of the articles that says what counts as a section.",
+    )
+    purchase_decay: Annotated[float, Field(ge=0)] = Field(
+        default=1.0,
+        description="A customer's purchase of n days ago counts n ** -purchase_decay.",
+    )
+    smoothing: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="Weight of the shop's own shares, in purchases of the last day.",
+    )
+
+
+class PopularityBySection:
+    """Best sellers of the sections that a customer prefers."""
+
+    def __init__(self, settings: PopularityBySectionSettings | None = None) -> None:
+        self.settings = settings or PopularityBySectionSettings()
+        self._articles = pl.DataFrame()
+        self._shares = pl.DataFrame()
+
+    def fit(self, history: History) -> Self:
+        """Take the popularity of articles and of whole sections."""
+        sections = history.articles.select(
+            "article", section=pl.col(self.settings.column).rank("dense").cast(pl.Int32)
+        )
+        popularity = article_popularity(history, self.settings)
+        self._articles = sections.join(popularity, on="article", how="left").sort("article")
+        self._shares = (
+            self._articles.drop_nulls()
+            .group_by("section")
+            .agg(pl.col("popularity").sum().alias("share"))
+            .with_columns(pl.col("share") / pl.col("share").sum())
+            .sort("section")
+        )
+        return self
+
+    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """The ``k`` articles of highest popularity times lift.
+
+        In a section where a customer never bought, all articles have the same lift; so the best of
+        the bought sections and the best of all together hold the exact best ``k``.
+        """
+        smoothing = self.settings.smoothing
+        tastes = (
+            batch.transactions.join(
+                self._articles.select("article", "section"), on="article", maintain_order="left"
+            )
+            .join(self._shares, on="section")
+            .group_by("customer", "section", "share")
+            .agg(decay_units(batch.as_of, self.settings.purchase_decay).sum().alias("units"))
+        )
+        totals = tastes.group_by("customer").agg(total=pl.col("units").sum() * UNIT)
+        best = (
+            self._articles.drop_nulls()
+            .sort("popularity", "article", descending=[True, False])
+            .select("section", "article", "popularity")
+        )
+        bought = tastes.join(totals, on="customer").select(
+            "customer",
+            "section",
+            lift=(pl.col("units") * UNIT + smoothing * pl.col("share"))
+            / ((pl.col("total") + smoothing) * pl.col("share")),
+        )
+        per_section = best.group_by("section", maintain_order=True).head(k)
+        in_bought = bought.join(per_section, on="section").select(
+            "customer", "article", score=pl.col("popularity") * pl.col("lift")
+        )
+        elsewhere = (
+            batch.customers.select("customer")
+            .join(totals, on="customer", how="left")
+            .join(best.head(k), how="cross")
+            .join(bought.select("customer", "section"), on=["customer", "section"], how="anti")
+            .select(
+                "customer",
+                "article",
+                score=pl.col("popularity") * smoothing / (pl.col("total").fill_null(0) + smoothing),
+            )
+        )
+        return rank_by_score(pl.concat([in_bought, elsewhere]), k)
+
+    def save(self, folder: Path) -> None:
+        """Write sections, popularity and shares."""
+        self._articles.write_parquet(folder / "articles.parquet")
+        self._shares.write_parquet(folder / "shares.parquet")
+
+    def load(self, folder: Path) -> Self:
+        """Read them back."""
+        self._articles = pl.read_parquet(folder / "articles.parquet")
+        self._shares = pl.read_parquet(folder / "shares.parquet")
+        return self

@@ -1,0 +1,61 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from modiste.data.dataset import Dataset
+from shops import write_prepared
+
+# The small shop's data: days 0 to SMALL_SHOP_DAYS - 1 from here on.
+SMALL_SHOP_START = date(2020, 6, 1)
+SMALL_SHOP_DAYS = 60
+
+
+@pytest.fixture(scope="session")
+def small_shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Give 90 customers in three partitions with 40 articles over 60 days; every ninth is cold.
+
+    Customers have favourites and buy them again, and some articles sell better than others, so
+    that both repurchase and popularity earn something.
+    """
+    rng = np.random.default_rng(11)
+    n_customers, n_articles, n_rows = 90, 40, 1500
+    buyers = np.array([c for c in range(n_customers) if c % 9], dtype=np.int32)
+    customer = rng.choice(buyers, n_rows)
+    popular = (n_articles * rng.random(n_rows) ** 2).astype(np.int32)
+    favourite = (customer * 7 + rng.integers(0, 3, n_rows)) % n_articles
+    days = np.sort(rng.integers(0, SMALL_SHOP_DAYS, n_rows))
+    folder = write_prepared(
+        tmp_path_factory.mktemp("small_shop"),
+        articles=pl.DataFrame(
+            {
+                "article": range(n_articles),
+                "product_code": [f"{article // 2:07d}" for article in range(n_articles)],
+                "section_name": [f"section {article % 4}" for article in range(n_articles)],
+                "department_name": [f"department {article % 5}" for article in range(n_articles)],
+                "detail_desc": [f"article number {article}" for article in range(n_articles)],
+            }
+        ),
+        customers=pl.DataFrame(
+            {
+                "customer": range(n_customers),
+                "age": [None if c % 10 == 0 else 16 + c % 60 for c in range(n_customers)],
+            }
+        ),
+        transactions=pl.DataFrame(
+            {
+                "customer": customer,
+                "article": np.where(rng.random(n_rows) < 0.5, favourite, popular),
+                "t_dat": [SMALL_SHOP_START + timedelta(days=int(day)) for day in days],
+                "price": rng.choice([0.1, 0.2, 0.5], n_rows),
+                "sales_channel_id": rng.integers(1, 3, n_rows),
+            }
+        ),
+        partition_customers=30,
+    )
+    return Dataset.open(folder)

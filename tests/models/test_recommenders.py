@@ -1,0 +1,175 @@
+"""One set of checks that every recommender goes through; a new one by being registered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from conftest import SMALL_SHOP_DAYS, SMALL_SHOP_START
+from modiste.data.availability import on_sale
+from modiste.data.dataset import CustomerBatch, Dataset, History
+from modiste.engine import Engine
+from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
+from modiste.models.blend import BASELINES, BaselineSettings, Blend
+from shops import write_prepared
+
+AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
+
+RECOMMENDERS = {
+    **{name: lambda make=make: make(BaselineSettings()) for name, make in BASELINES.items()},
+    "blend": Blend,
+}
+
+every_recommender = pytest.mark.parametrize("name", RECOMMENDERS)
+
+
+def made(name: str) -> Recommender:
+    recommender: Recommender = RECOMMENDERS[name]()
+    return recommender
+
+
+def recommend_to_all(recommender: Recommender, history: History, k: int = 12) -> pl.DataFrame:
+    return pl.concat([recommender.recommend(batch, k) for batch in history.batches()])
+
+
+@pytest.fixture(scope="module")
+def history(small_shop: Dataset) -> History:
+    return small_shop.until(AS_OF)
+
+
+@every_recommender
+def test_obeys_the_protocol(name: str, history: History) -> None:
+    recommender = made(name)
+    assert isinstance(recommender, Recommender)
+    assert recommender.fit(history) is recommender
+    found = recommend_to_all(recommender, history)
+    assert dict(found.schema) == RECOMMENDATIONS
+    assert found.height > 0
+    assert found.equals(found.sort("customer", "rank"))
+    assert not found.select("customer", "article").is_duplicated().any()
+    ranks = found.group_by("customer", maintain_order=True).agg("rank")["rank"].to_list()
+    assert all(rank == list(range(1, len(rank) + 1)) for rank in ranks)
+    falls = found.select((pl.col("score").diff().over("customer") <= 0).fill_null(True).all())
+    assert falls.item()
+    assert found["score"].is_finite().all()
+
+
+@every_recommender
+def test_fitted_twice_gives_the_same(name: str, history: History) -> None:
+    once = recommend_to_all(made(name).fit(history), history)
+    twice = recommend_to_all(made(name).fit(history), history)
+    assert_frame_equal(once, twice, check_exact=True)
+
+
+@every_recommender
+def test_saved_and_loaded_gives_the_same(name: str, history: History, tmp_path: Path) -> None:
+    fitted = made(name).fit(history)
+    fitted.save(tmp_path)
+    loaded = made(name).load(tmp_path)
+    assert_frame_equal(
+        recommend_to_all(loaded, history), recommend_to_all(fitted, history), check_exact=True
+    )
+
+
+@every_recommender
+def test_the_best_of_more_are_the_same(name: str, history: History) -> None:
+    """Asked for more, the first ones stay what they were."""
+    fitted = made(name).fit(history)
+    few, many = recommend_to_all(fitted, history, 5), recommend_to_all(fitted, history, 12)
+    assert_frame_equal(few, many.filter(pl.col("rank") <= 5), check_exact=True)
+
+
+@every_recommender
+def test_more_than_the_catalogue(name: str, history: History) -> None:
+    found = recommend_to_all(made(name).fit(history), history, 10 * history.n_articles)
+    assert found.group_by("customer").len()["len"].max() <= history.n_articles  # type: ignore[operator]
+
+
+@every_recommender
+def test_only_articles_on_sale(name: str, small_shop: Dataset, tmp_path: Path) -> None:
+    """Articles whose sales stopped long ago are never recommended, however well they sold."""
+    stopped = pl.col("article") % 5 == 0
+    kept = pl.concat([batch.transactions for batch in small_shop.until(AS_OF).batches()]).filter(
+        ~stopped | (pl.col("t_dat") < SMALL_SHOP_START + timedelta(days=10))
+    )
+    first = small_shop.until(AS_OF)
+    customers = pl.concat([batch.customers for batch in first.batches()])
+    history = Dataset.open(write_prepared(tmp_path, first.articles, customers, kept)).until(AS_OF)
+    available = on_sale(history, 14)
+    found = recommend_to_all(made(name).fit(history), history)
+    assert found.height > 0
+    assert available[found["article"].to_numpy()].all()
+    assert not (found["article"] % 5 == 0).any()
+
+
+@every_recommender
+def test_a_customer_is_judged_alone(name: str, history: History) -> None:
+    """What is recommended to one does not depend on who else is in the batch."""
+    fitted = made(name).fit(history)
+    batch = history.partitions[1].read()
+    some = batch.customers["customer"].gather_every(7)
+    assert_frame_equal(
+        fitted.recommend(batch.only(some), 12),
+        fitted.recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
+        check_exact=True,
+    )
+
+
+@every_recommender
+def test_a_new_customer_needs_no_fitting(name: str, history: History) -> None:
+    """The purchases of a known customer under a number never seen: the same recommendations."""
+    fitted = made(name).fit(history)
+    known = history.partitions[0].read()
+    (customer,) = known.transactions["customer"].head(1)
+    known = known.only(pl.Series([customer]))
+    new = CustomerBatch(
+        known.as_of,
+        known.customers.with_columns(customer=pl.lit(999_999, pl.Int32)),
+        known.transactions.with_columns(customer=pl.lit(999_999, pl.Int32)),
+    )
+    assert_frame_equal(
+        fitted.recommend(new, 12).drop("customer"),
+        fitted.recommend(known, 12).drop("customer"),
+        check_exact=True,
+    )
+
+
+@every_recommender
+def test_nobody_asks(name: str, history: History) -> None:
+    batch = history.partitions[0].read().only(pl.Series([], dtype=pl.Int32))
+    found = made(name).fit(history).recommend(batch, 12)
+    assert found.is_empty()
+    assert dict(found.schema) == RECOMMENDATIONS
+
+
+@every_recommender
+def test_before_the_first_sale(name: str, small_shop: Dataset) -> None:
+    """As of a date with no history at all, nothing is known and nothing is recommended."""
+    history = small_shop.until(SMALL_SHOP_START)
+    found = recommend_to_all(made(name).fit(history), history)
+    assert found.is_empty()
+
+
+@every_recommender
+@pytest.mark.parametrize("partition_customers", [7, 1000])
+def test_partitions_do_not_matter(
+    name: str, partition_customers: int, history: History, tmp_path: Path
+) -> None:
+    batches = list(history.batches())
+    folder = write_prepared(
+        tmp_path,
+        history.articles,
+        pl.concat([batch.customers for batch in batches]),
+        pl.concat([batch.transactions for batch in batches]),
+        partition_customers,
+    )
+    other = Dataset.open(folder, Engine(workers=3)).until(AS_OF)
+    assert_frame_equal(
+        recommend_to_all(made(name).fit(other), other),
+        recommend_to_all(made(name).fit(history), history),
+        check_exact=True,
+    )

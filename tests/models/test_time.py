@@ -1,0 +1,52 @@
+"""No leak: what is recommended as of a date is the same bytes, whatever happens afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import Phase, given, settings
+
+from futures import TwoFutures, assert_blind_to_the_future, two_futures
+from modiste.data.dataset import History, Partition
+from modiste.models import co_visitation
+from modiste.models.blend import Blend
+
+
+def everything_recommended(history: History) -> dict[str, pl.DataFrame]:
+    """What every baseline and their blend recommend to everybody."""
+    blend = Blend().fit(history)
+    recommenders = {**blend.sources, "blend": blend}
+    return {
+        f"{name} {partition.index}": recommender.recommend(partition.read(), 12)
+        for name, recommender in recommenders.items()
+        for partition in history.partitions
+    }
+
+
+@given(case=two_futures())
+@settings(max_examples=40, deadline=None)
+def test_every_model_is_blind_to_the_future(case: TwoFutures) -> None:
+    assert_blind_to_the_future(case, everything_recommended)
+
+
+def test_a_leak_in_a_model_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant: co-visitation counts pairs a day into the future."""
+    honest = co_visitation._recent_pairs
+
+    def leaky(partition: Partition, since: object) -> pl.DataFrame:
+        tomorrow = Partition(partition.folder, partition.index, partition.as_of + timedelta(days=1))
+        return honest(tomorrow, since)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(co_visitation, "_recent_pairs", leaky)
+
+    @given(case=two_futures())
+    @settings(
+        max_examples=300, deadline=None, database=None, phases=[Phase.generate], derandomize=True
+    )
+    def check(case: TwoFutures) -> None:
+        assert_blind_to_the_future(case, everything_recommended)
+
+    with pytest.raises(AssertionError):
+        check()

@@ -1,0 +1,93 @@
+"""Small prepared shops, written straight from frames of codes, without an ingest."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from modiste.data import schema
+from modiste.data.manifest import LAYOUT, Manifest, TableAccount
+
+
+def write_prepared(
+    folder: Path,
+    articles: pl.DataFrame,
+    customers: pl.DataFrame,
+    transactions: pl.DataFrame,
+    partition_customers: int = 65_536,
+) -> Path:
+    """Write the layout that ``Dataset.open`` reads; give the folder back.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there; must hold no parts of an earlier shop.
+    articles, customers
+        Any columns of ``schema.PREPARED_ARTICLES`` and ``schema.PREPARED_CUSTOMERS``; the codes
+        must be 0 to n - 1. Ids that are left out are made from the codes, other columns are null.
+    transactions
+        ``customer``, ``article``, ``t_dat`` and any other columns of
+        ``schema.PREPARED_TRANSACTIONS``, in any order; purchases of one customer on one day keep
+        their order.
+    partition_customers
+        Customers in one partition.
+    """
+    articles = _complete(_with_ids(articles, "article", digits=10), schema.PREPARED_ARTICLES)
+    customers = _complete(_with_ids(customers, "customer", digits=64), schema.PREPARED_CUSTOMERS)
+    transactions = _complete(transactions, schema.PREPARED_TRANSACTIONS)
+    articles, customers = articles.sort("article"), customers.sort("customer")
+    transactions = transactions.sort("customer", "t_dat", maintain_order=True)
+    for table, code in ((articles, "article"), (customers, "customer")):
+        assert table[code].to_list() == list(range(table.height)), f"{code} codes are not dense"
+        assert transactions[code].is_in(table[code].implode()).all(), f"unknown {code}"
+
+    partitions = max(1, -(-customers.height // partition_customers))
+    for name, table in (("customers", customers), ("transactions", transactions)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for part in range(partitions):
+            table.filter(pl.col("customer") // partition_customers == part).write_parquet(
+                folder / name / f"part-{part:05d}.parquet", compression="zstd"
+            )
+    articles.write_parquet(folder / "articles.parquet", compression="zstd")
+    Manifest(
+        layout=LAYOUT,
+        tables={
+            "articles": _account(articles),
+            "customers": _account(customers),
+            "transactions": _account(transactions),
+        },
+        partitions=partitions,
+        partition_customers=partition_customers,
+        first_day=_day(transactions["t_dat"].min()),
+        last_day=_day(transactions["t_dat"].max()),
+    ).write(folder)
+    return folder
+
+
+def _with_ids(table: pl.DataFrame, code: str, digits: int) -> pl.DataFrame:
+    if f"{code}_id" in table.columns:
+        return table
+    return table.with_columns(pl.col(code).cast(pl.String).str.zfill(digits).alias(f"{code}_id"))
+
+
+def _complete(table: pl.DataFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """Cast to the prepared columns, in their order; a missing one is null."""
+    unknown = set(table.columns) - set(columns)
+    assert not unknown, f"no columns of a prepared table: {sorted(unknown)}"
+    return table.select(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in columns.items()
+    )
+
+
+def _account(table: pl.DataFrame) -> TableAccount:
+    return TableAccount(
+        files=[], rows_in=table.height, rows_out=table.height, rejected={}, repaired={}, added=0
+    )
+
+
+def _day(found: object) -> date:
+    # A shop without transactions has no days; the manifest wants some.
+    return found if isinstance(found, date) else schema.FIRST_DAY
