@@ -76,3 +76,23 @@ def test_a_killed_worker_costs_only_its_own_work(cluster: str, tmp_path: Path) -
 def test_no_scheduler_is_a_clear_error() -> None:
     with pytest.raises(ModisteError, match="no Dask scheduler answers"):
         Engine("tcp://127.0.0.1:9")
+
+
+def test_after_a_failure_no_call_begins_and_none_still_runs() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def fail_first(item: int) -> None:
+        begun.append(item)
+        if item == begun[0]:
+            raise ValueError
+        time.sleep(0.05)
+        ended.append(item)
+
+    with pytest.raises(ValueError):  # noqa: PT011  (the call's own error comes through)
+        Engine(workers=2).map(fail_first, range(20), label="failing")
+    known = list(ended)
+    time.sleep(0.2)
+    assert len(begun) < 20
+    assert ended == known
+    assert sorted([*ended, begun[0]]) == sorted(begun)

@@ -42,12 +42,15 @@ class Column:
         Whether the table makes no sense without it. A required value is never null.
     meaning
         One line for the docs and for error messages.
+    between
+        Lowest and highest value that is not a typing error; None: whatever the dtype holds.
     """
 
     name: str
     dtype: pl.DataType
     required: bool
     meaning: str
+    between: tuple[int, int] | None = None
 
 
 def _text(name: str, meaning: str, *, required: bool = False) -> Column:
@@ -88,7 +91,7 @@ CUSTOMERS: tuple[Column, ...] = (
     Column("Active", pl.Int8(), False, "1: active for communication"),
     _text("club_member_status", "status in the customer club"),
     _text("fashion_news_frequency", "how often fashion news is sent"),
-    Column("age", pl.Int16(), False, "age in years"),
+    Column("age", pl.Int16(), False, "age in years", AGES),
     _text("postal_code", "postal code (hashed)"),
 )
 

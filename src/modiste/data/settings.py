@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from modiste.data.schema import COLUMNS
 
 
 class TableSettings(BaseModel):
@@ -24,11 +27,11 @@ class TableSettings(BaseModel):
         default_factory=dict,
         description=(
             "modiste's column -> the shop's column, or several whose non-empty texts are joined "
-            "with a space. Columns with modiste's own names need no entry."
+            "with a space; an empty list: not read. Columns with modiste's own names need no entry."
         ),
     )
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        default=",", description="Character between the fields of a CSV file."
+    separator: Annotated[str, Field(pattern=r'^[^"\r\n\x80-\U0010ffff]$')] = Field(
+        default=",", description="Character (ASCII) between the fields of a CSV file."
     )
     encoding: str = Field(
         default="utf-8", description="Encoding of CSV files, by Python's names; a BOM is skipped."
@@ -78,3 +81,17 @@ class IngestSettings(BaseModel):
     block_bytes: Annotated[int, Field(ge=1_024)] = Field(
         default=64 * 2**20, description="Bytes of a CSV file that are parsed at once by one worker."
     )
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> Self:
+        for table, columns in COLUMNS.items():
+            known = [column.name for column in columns]
+            for name in getattr(self, table).columns:
+                if name not in known:
+                    near = get_close_matches(name, known, n=1)
+                    hint = f", did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(
+                        f"{table}.columns: {name!r} is none of modiste's columns{hint} "
+                        f"They are {', '.join(known)}"
+                    )
+        return self

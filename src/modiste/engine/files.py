@@ -118,7 +118,8 @@ def _explained(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # Polars raises OSError without errno for a failed write; its text has the cause.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or any(sign in str(error) for sign in ("No space left", "File too large")):
             raise ModisteError(
                 f"no room on disk for {target}: free some space or choose another place; "
                 "what was there before is untouched"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -115,11 +116,17 @@ def _map_on_threads(
         return function(items[index], *shared)
 
     graph = {("item", index): (call, index) for index in range(len(items))}
-    with (
-        progress(label, len(items)) as advance,
-        Callback(posttask=lambda *_: advance()),
-    ):
-        results: list[Result] = list(get(graph, list(graph), num_workers=workers))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with progress(label, len(items)) as advance, Callback(posttask=lambda *_: advance()):
+            # One call a task, not Dask's batches of them: after a failure no further call begins.
+            results: list[Result] = list(
+                get(graph, list(graph), pool=pool, num_workers=workers, chunksize=1)
+            )
+    finally:
+        # After a failure the calls that still run are waited for: whoever cleans up then finds
+        # nobody writing any more.
+        pool.shutdown(wait=True, cancel_futures=True)
     return results
 
 
