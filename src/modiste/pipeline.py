@@ -27,9 +27,10 @@ import polars as pl
 from modiste import __version__
 from modiste.config import Config, dump_config
 from modiste.data.dataset import Dataset, Partition, Window
-from modiste.data.ingest import fingerprint, ingest
+from modiste.data.ingest import ingest
 from modiste.data.manifest import FILE_NAME as MANIFEST
 from modiste.data.settings import IngestSettings
+from modiste.data.sources import fingerprint
 from modiste.engine import Engine, atomic_file
 from modiste.engine.stages import Run
 from modiste.errors import ConfigError, DataError
