@@ -7,13 +7,14 @@ dark. Texts of the shop's own are made harmless by :func:`plot_text`, as Plotly 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
-from modiste.report.results import Group, WindowScores, readable
+from modiste.report.results import Group, WindowScores, long_day, readable
 from modiste.report.shop import ShopStatistics
 
 Figure = dict[str, Any]
@@ -22,7 +23,7 @@ Figure = dict[str, Any]
 Plot = tuple[str, str, str, Figure]
 
 _ACCENT, _REFERENCE, _OTHER = "var(--accent)", "var(--reference)", "var(--other)"
-_MUTED, _INK = "var(--muted)", "var(--ink)"
+_MUTED, _INK, _BAR = "var(--muted)", "var(--ink)", "var(--bar)"
 
 _LONGEST_LABEL = 26
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -51,10 +52,9 @@ def map_by_model(scores: WindowScores, chosen: str, title: str, ceiling: float |
             )
         ],
         "layout": {
-            "height": 90 + _ROW_HEIGHT * len(models),
+            "height": 80 + _ROW_HEIGHT * len(models),
             "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
             "yaxis": _rows([readable(name) for name, _ in models]),
-            "showlegend": False,
         },
     }
     if ceiling is not None:
@@ -65,8 +65,10 @@ def map_by_model(scores: WindowScores, chosen: str, title: str, ceiling: float |
 def map_by_segment(
     kind: str, scores: WindowScores, shown: Sequence[str], chosen: str, title: str
 ) -> Figure:
-    """MAP of some models in every segment of a kind."""
-    segments = list(scores.models[shown[0]].segments[kind])[::-1]
+    """MAP of some models in every segment of a kind, with its number of customers."""
+    groups = scores.models[shown[0]].segments[kind]
+    segments = list(groups)[::-1]
+    customers = {segment: group.customers for segment, group in groups.items()}
     data = [
         _dots(
             [scores.models[name].segments[kind][segment] for segment in segments],
@@ -80,10 +82,9 @@ def map_by_segment(
     return {
         "data": data,
         "layout": {
-            "height": 120 + 48 * len(segments),
+            "height": 80 + 48 * len(segments),
             "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
-            "yaxis": _rows(segments),
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "yaxis": _rows([f"{name} ({customers[name]:,})" for name in segments]),
         },
     }
 
@@ -116,7 +117,6 @@ def weight_search(trials: pl.DataFrame, title: str) -> Figure:
             "height": 320,
             "xaxis": {"title": {"text": "trial"}},
             "yaxis": {"title": {"text": title}},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         },
     }
 
@@ -161,7 +161,7 @@ def _sales(shop: ShopStatistics) -> list[Plot]:
             "sales-by-day",
             "Sales by day",
             f"Pieces sold on each day, {shop.transactions:,} in all. The busiest day was "
-            f"{busiest['day']:%d %B %Y} with {busiest['sales']:,}.",
+            f"{long_day(busiest['day'])} with {busiest['sales']:,}.",
             by_day,
         ),
         (
@@ -187,7 +187,7 @@ def _purchases(shop: ShopStatistics) -> Plot:
         )
         last = None if after is None else after - 1
         names.append(f"{low}+" if last is None else f"{low}" if last == low else f"{low}–{last}")
-        counts.append(int(of_bucket["count"].sum()))
+        counts.append(_total(of_bucket))
     return (
         "purchases",
         "Purchases per customer",
@@ -203,7 +203,7 @@ def _gaps(shop: ShopStatistics) -> Plot | None:
         return None
     quartiles = [_quantile(shop.gaps, share) for share in (0.25, 0.5, 0.75)]
     last = 60
-    longer = shop.gaps.filter(pl.col("value") > last)["count"].sum() / shop.gaps["count"].sum()
+    longer = _total(shop.gaps.filter(pl.col("value") > last)) / _total(shop.gaps)
     return (
         "gaps",
         "Days between purchases",
@@ -220,7 +220,7 @@ def _baskets(shop: ShopStatistics) -> Plot | None:
     last = 10
     within = shop.baskets.filter(pl.col("value") <= last)
     names = [*(str(value) for value in within["value"]), f"{last + 1}+"]
-    more = int(shop.baskets.filter(pl.col("value") > last)["count"].sum())
+    more = _total(shop.baskets.filter(pl.col("value") > last))
     return (
         "baskets",
         "Baskets",
@@ -283,7 +283,6 @@ def _lorenz(shop: ShopStatistics) -> Plot | None:
             "layout": {
                 "xaxis": ticks | {"title": {"text": "articles"}},
                 "yaxis": ticks | {"title": {"text": "sales"}},
-                "showlegend": False,
             },
         },
     )
@@ -292,7 +291,7 @@ def _lorenz(shop: ShopStatistics) -> Plot | None:
 def _ages(shop: ShopStatistics) -> Plot | None:
     if shop.ages.is_empty():
         return None
-    known = int(shop.ages["count"].sum())
+    known = _total(shop.ages)
     return (
         "ages",
         "Age of customers",
@@ -319,14 +318,13 @@ def _sections(shop: ShopStatistics) -> Plot | None:
                     "orientation": "h",
                     "x": [round(share, 5) for share in shares[::-1]],
                     "y": list(range(top.height)),
-                    "marker": {"color": _ACCENT},
+                    "marker": {"color": _BAR},
                     "hovertemplate": "%{x:.1%}<extra></extra>",
                 }
             ],
             "layout": {
                 "xaxis": {"tickformat": ".0%", "title": {"text": "share of pieces"}},
                 "yaxis": _rows(top["section"].to_list()[::-1]),
-                "height": 90 + 26 * top.height,
             },
         },
     )
@@ -337,7 +335,7 @@ def _prices(shop: ShopStatistics) -> Plot | None:
         return None
     prices = shop.prices
     edges = _rounded(prices["low"], 6), _rounded(prices["high"], 6)
-    below = prices["count"].cum_sum() < prices["count"].sum() / 2
+    below = prices["count"].cum_sum() < _total(prices) / 2
     median = prices.filter(~below).row(0, named=True)
     return (
         "prices",
@@ -358,7 +356,8 @@ def _prices(shop: ShopStatistics) -> Plot | None:
                 }
             ],
             "layout": {
-                "xaxis": {"type": "log", "title": {"text": "price"}, "nticks": 6},
+                "xaxis": {"type": "log", "title": {"text": "price"}}
+                | _ticks(edges[0][0], edges[1][-1]),
                 "yaxis": {"title": {"text": "pieces"}, "rangemode": "tozero"},
             },
         },
@@ -375,6 +374,7 @@ def _dots(
     return {
         "type": "scatter",
         "mode": "markers",
+        "cliponaxis": False,
         "x": [round(main.mean, 6) for main in mains],
         "y": [row + offset for row in range(len(mains))],
         "error_x": {
@@ -406,6 +406,14 @@ def _rows(names: Sequence[str]) -> Figure:
 
 def _colour(name: str, chosen: str, reference: str | None) -> str:
     return _ACCENT if name == chosen else _REFERENCE if name == reference else _OTHER
+
+
+def _ticks(low: float, high: float) -> Figure:
+    """Ticks of a logarithmic axis: 1, 2, 5, 10, … or powers of ten alone where it is long."""
+    steps = (1, 2, 5) if high < 1000 * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return {"tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
 
 
 def _vertical_line(at: float, text: str) -> Mapping[str, Any]:
@@ -443,7 +451,7 @@ def _bars(names: Sequence[str], values: Sequence[float], x: str = "", y: str = "
                 "type": "bar",
                 "x": list(names),
                 "y": list(values),
-                "marker": {"color": _ACCENT},
+                "marker": {"color": _BAR},
                 "hovertemplate": "%{x}: %{y:,}<extra></extra>",
             }
         ],
@@ -462,7 +470,7 @@ def _histogram(counts: pl.DataFrame, x: str, y: str) -> Figure:
                 "type": "bar",
                 "x": counts["value"].to_list(),
                 "y": counts["count"].to_list(),
-                "marker": {"color": _ACCENT},
+                "marker": {"color": _BAR},
                 "hovertemplate": f"%{{x}} {x}: %{{y:,}} {y}<extra></extra>",
             }
         ],
@@ -478,8 +486,12 @@ def _quantile(counts: pl.DataFrame, share: float) -> int:
     """The smallest value that a share of the counted things does not exceed."""
     if counts.is_empty():
         return 0
-    reached = counts["count"].cum_sum() >= share * counts["count"].sum()
+    reached = counts["count"].cum_sum() >= share * _total(counts)
     return int(counts.filter(reached)["value"][0])
+
+
+def _total(counts: pl.DataFrame) -> int:
+    return int(counts["count"].sum())
 
 
 def _rounded(values: pl.Series, digits: int) -> list[float]:

@@ -21,7 +21,16 @@ from modiste.engine import atomic_file
 from modiste.report import figures
 from modiste.report.examples import Example
 from modiste.report.pictures import LARGEST_BYTES, Picture
-from modiste.report.results import RunMetrics, WindowScores, metric_titles, readable, signed
+from modiste.report.results import (
+    RunMetrics,
+    WindowScores,
+    long_day,
+    long_days,
+    metric_titles,
+    readable,
+    short_day,
+    signed,
+)
 from modiste.report.shop import ShopStatistics
 
 # Sources have a colour each, in the order of the weights; there are as many in the style sheet.
@@ -101,6 +110,9 @@ def render_report(report: RunReport) -> str:
         "score": lambda number: f"{number:.4f}",
         "percent": lambda share: f"{share:.1%}",
         "signed": signed,
+        "day": long_day,
+        "days": long_days,
+        "short_day": short_day,
         "readable": readable,
         "weight": lambda weight: f"{weight:.4g}",
         "colour": lambda position: position % _SOURCE_COLOURS + 1,
@@ -112,6 +124,7 @@ def render_report(report: RunReport) -> str:
         ["average_precision", *names, "hit", "ndcg", "reciprocal_rank"],
     )
     map_title = titles["average_precision"]
+    compared = _compared_by_segment(test, report.chosen)
     used = [name for name, weight in metrics.weights.items() if weight]
     page = environment.get_template("report.html").render(
         report=report,
@@ -122,10 +135,9 @@ def render_report(report: RunReport) -> str:
         titles=titles,
         map_title=map_title,
         map_figure=figures.map_by_model(test, report.chosen, map_title, report.ceiling),
+        compared=compared,
         segment_figures={
-            kind: figures.map_by_segment(
-                kind, test, _shown_by_segment(test, report.chosen), report.chosen, map_title
-            )
+            kind: figures.map_by_segment(kind, test, compared, report.chosen, map_title)
             for kind in test.models[report.chosen].segments
         },
         windows=[*metrics.validation, test],
@@ -142,7 +154,7 @@ def render_report(report: RunReport) -> str:
     return page.replace("/*plotly.js*/", get_plotlyjs(), 1)
 
 
-def _shown_by_segment(scores: WindowScores, chosen: str) -> list[str]:
+def _compared_by_segment(scores: WindowScores, chosen: str) -> list[str]:
     """The chosen model, the best of the others, and the reference."""
     best_other = next((name for name, _ in scores.best_first() if name != chosen), chosen)
     return list(dict.fromkeys([chosen, best_other, scores.reference or chosen]))

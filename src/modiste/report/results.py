@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Self
 
 from pydantic import BaseModel
@@ -99,7 +99,29 @@ def metric_titles(k: int, names: Sequence[str]) -> dict[str, str]:
 
 def readable(name: str) -> str:
     """A model's, stage's or source's name in words."""
-    return name.replace("_", " ").replace("-", " ")
+    return name.replace("_", " ").replace("co visitation", "co-visitation")
+
+
+def long_day(day: date) -> str:
+    """A day for a reader: 3 September 2020."""
+    return f"{day.day} {day:%B %Y}"
+
+
+def short_day(day: date) -> str:
+    """A day where there is little room: 3 Sep 2020."""
+    return f"{day.day} {day:%b %Y}"
+
+
+def long_days(window: Window) -> str:
+    """A window's days for a reader: 16–22 September 2020."""
+    first, last = window.as_of, window.end - timedelta(days=1)
+    if first == last:
+        return long_day(last)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{long_day(last)}"
+    if first.year == last.year:
+        return f"{first.day} {first:%B} – {long_day(last)}"
+    return f"{long_day(first)} – {long_day(last)}"
 
 
 def signed(value: float) -> str:
