@@ -101,13 +101,11 @@ def print_results(result: Results, console: Console | None = None) -> None:
     further = [f"recall@{depth}" for depth in settings.recall_at]
     titles = metric_titles(settings.k, ["average_precision", "recall", *further, "hit"])
     main, *others = titles.values()
-    versus = f"vs. {readable(test.reference)}" if test.reference else None
     rows = []
     for name, model in test.best_first():
         row = [readable(name), f"{model.main.mean:.4f}", _interval(model.main)]
-        if versus:
-            gap = model.main.difference
-            row += [signed(gap.mean), _interval(gap, signed)] if gap else ["reference", ""]
+        gap = model.main.difference
+        row += [signed(gap.mean), _interval(gap, signed)] if gap else ["reference", ""]
         row += [f"{model.metrics[other].mean:.4f}" for other in list(titles)[1:]]
         coverage = model.catalogue.get("coverage")
         rows.append([*row, "" if coverage is None else f"{coverage:.1%}"])
@@ -115,7 +113,7 @@ def print_results(result: Results, console: Console | None = None) -> None:
     _print_table(
         console,
         f"Test window {test.window}: {test.customers:,} customers",
-        ["model", main, level, *([versus, level] if versus else []), *others, "coverage"],
+        ["model", main, level, f"vs. {readable(test.reference)}", level, *others, "coverage"],
         rows,
     )
     for name in ("submission.csv", "metrics.json", "report.html"):
@@ -173,16 +171,18 @@ def _print_table(
 ) -> None:
     """Print a table; ``texts`` of its first columns are texts, the others figures."""
     console.print(Text(f"\n{title}", style="bold"))
-    shown = list(range(1, len(columns)))
+    without_end = console.options.update(width=10_000)
+    shown = list(range(texts, len(columns)))
     while shown:
-        # As many columns as fit, but one at least: its texts are then folded, never cut.
+        # As many figures as fit, but one at least; beside it the texts are folded.
         for n in range(len(shown), 0, -1):
-            table = _table(columns, rows, [0, *shown[:n]], texts)
-            width = Measurement.get(console, console.options, table).maximum
-            if n == 1 or width <= console.width:
+            table = _table(columns, rows, [*range(texts), *shown[:n]], texts)
+            if Measurement.get(console, without_end, table).maximum <= console.width:
                 break
         console.print(table)
         shown = shown[n:]
+        if shown:
+            console.print()
 
 
 def _table(
@@ -190,8 +190,12 @@ def _table(
 ) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index in shown:
+        is_text = index < texts
         table.add_column(
-            Text(columns[index]), justify="left" if index < texts else "right", overflow="fold"
+            Text(columns[index]),
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(row[index]) for index in shown))

@@ -404,7 +404,7 @@ def _rows(names: Sequence[str]) -> Figure:
     }
 
 
-def _colour(name: str, chosen: str, reference: str | None) -> str:
+def _colour(name: str, chosen: str, reference: str) -> str:
     return _ACCENT if name == chosen else _REFERENCE if name == reference else _OTHER
 
 

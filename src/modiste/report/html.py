@@ -109,7 +109,7 @@ def render_report(report: RunReport) -> str:
         "count": lambda number: f"{number:,}",
         "score": lambda number: f"{number:.4f}",
         "percent": lambda share: f"{share:.1%}",
-        "signed": signed,
+        "signed": lambda value: signed(value).replace("-", "\N{MINUS SIGN}"),
         "day": long_day,
         "days": long_days,
         "short_day": short_day,
@@ -157,7 +157,7 @@ def render_report(report: RunReport) -> str:
 def _compared_by_segment(scores: WindowScores, chosen: str) -> list[str]:
     """The chosen model, the best of the others, and the reference."""
     best_other = next((name for name, _ in scores.best_first() if name != chosen), chosen)
-    return list(dict.fromkeys([chosen, best_other, scores.reference or chosen]))
+    return list(dict.fromkeys([chosen, best_other, scores.reference]))
 
 
 def _reasons(manifest: Manifest) -> list[tuple[str, str, str, int]]:

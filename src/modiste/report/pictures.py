@@ -7,6 +7,7 @@ Photographs lie in a folder as in the Kaggle data, by article (``010/0108775015.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 # not embedded.
 LARGEST_BYTES = 40 * 1024
 
-# Colour words and what they look like; the longest word found in a colour's name wins.
+# Colours by the beginning of a word, so that "greenish" is green.
 _COLOURS = {
     "beige": "#d3bd9b",
     "black": "#23211f",
@@ -49,7 +50,7 @@ _COLOURS = {
 _NEUTRAL = "#b3aca3"
 
 # How far a word before the colour moves it towards white (positive) or black.
-_SHADES = {"light": 0.5, "pale": 0.6, "off": 0.0, "dark": -0.42, "deep": -0.42, "dusty": 0.15}
+_SHADES = {"light": 0.5, "pale": 0.6, "dark": -0.42, "deep": -0.42, "dusty": 0.15}
 
 # Outlines of things in a box of 100 x 150, by a word in the name of their type or group.
 _OUTLINES = {
@@ -192,13 +193,13 @@ class PictureFolder:
 def colour_of(*names: str | None) -> str:
     """The CSS colour of the first name in which a colour is known; a neutral one without."""
     for name in names:
-        words = (name or "").lower()
-        known = [colour for colour in _COLOURS if colour in words]
-        if known:
-            # The longest, and of two as long the last: English puts the noun at the end.
-            colour = max(known, key=lambda word: (len(word), words.rfind(word)))
-            shade = sum(by for word, by in _SHADES.items() if word in words.split())
-            return _shaded(_COLOURS[colour], shade)
+        words = re.findall("[a-z]+", (name or "").lower())
+        # The last: English puts the noun at the end, as in "yellowish brown".
+        for word in reversed(words):
+            known = [colour for colour in _COLOURS if word.startswith(colour)]
+            if known:
+                shade = sum(by for adjective, by in _SHADES.items() if adjective in words)
+                return _shaded(_COLOURS[known[0]], shade)
     return _NEUTRAL
 
 

@@ -53,7 +53,7 @@ class WindowScores(BaseModel):
 
     as_of: date
     horizon_days: int
-    reference: str | None
+    reference: str
     models: dict[str, ModelScores]
 
     @property
@@ -125,5 +125,6 @@ def long_days(window: Window) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference to four decimals, with its sign."""
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+    """A difference to four decimals, with its sign unless it is 0."""
+    text = f"{value:+.4f}"
+    return text if text.strip("+-0.") else text[1:]
