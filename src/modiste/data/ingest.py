@@ -94,9 +94,16 @@ def ingest(
 
 
 def _check_target(target: Path) -> None:
-    if not target.exists():
-        return
-    ours = target.is_dir() and ((target / FILE_NAME).is_file() or not any(target.iterdir()))
+    try:
+        ours = (
+            not target.exists()
+            or (target / FILE_NAME).is_file()
+            or (target.is_dir() and not any(target.iterdir()))
+        )
+    except PermissionError as error:
+        raise ModisteError(
+            f"no permission to look at {target}: choose another place or change its permissions"
+        ) from error
     if not ours:
         raise ModisteError(
             f"{target} is there and is no folder of prepared tables: it is not replaced. Choose "

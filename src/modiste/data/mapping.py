@@ -17,6 +17,8 @@ from modiste.data.values import Formats
 from modiste.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
+# What gzip, zip and Parquet files begin with.
+_MAGIC = (b"\x1f\x8b", b"PK\x03\x04", b"PAR1")
 _OTHER_SEPARATORS = ";\t|,"
 
 
@@ -106,7 +108,7 @@ def _csv_header(file: ReadyFile, settings: TableSettings) -> tuple[list[str], in
             data = stream.read(MAX_RECORD)
     except OSError as error:
         raise _unreadable(file, error) from error
-    if b"\0" in data[:4096]:
+    if b"\0" in data.partition(b"\n")[0] or data.startswith(_MAGIC):
         raise DataError(
             f"{file.name} is no text in the encoding {settings.encoding}: set 'encoding:' of its "
             "table (a file with a zero byte after each letter is utf-16), or decompress it if its "

@@ -125,7 +125,7 @@ def _read(data: bytes, fields: int, separator: str) -> pl.DataFrame | None:
             separator=separator,
             quote_char='"' if quoted else None,
         )
-    except pl.exceptions.ComputeError:
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
         return None
     # An empty field and a quoted empty field are the same: nothing.
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all())) if quoted else frame

@@ -51,7 +51,10 @@ def _read(block: Block) -> TextBlock:
         frame = pl.scan_parquet(file.path).select(needed).slice(block.start, rows).collect()
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{file.name} is damaged ({error}): fetch or write it again") from error
-    return TextBlock(frame, None, rows, findings_frame())
+    texts = pl.col(pl.String)
+    return TextBlock(
+        frame.with_columns(pl.when(texts != "").then(texts)), None, rows, findings_frame()
+    )
 
 
 def _source(frame: pl.DataFrame, file: TableFile, name: str) -> pl.Series:

@@ -76,7 +76,13 @@ def find_tables(source: str | Path, settings: IngestSettings) -> dict[TableName,
     DataError
         When a table or one of its files is missing, there twice, or a folder without parts.
     """
-    shop = _Shop(source)
+    try:
+        return _find_tables(_Shop(source), settings)
+    except PermissionError as error:
+        raise DataError(f"no permission to read {error.filename or source}") from error
+
+
+def _find_tables(shop: _Shop, settings: IngestSettings) -> dict[TableName, list[RawFile]]:
     may_be_absent = {
         "articles": settings.unknown_articles == "add",
         "customers": settings.unknown_customers == "add",

@@ -121,7 +121,7 @@ def typed_column(
 
 
 def to_text(values: pl.Series) -> pl.Series:
-    """As text: the empty text is null, a float without a fraction is written as a whole number."""
+    """As text: nothing is null rather than empty, a float without a fraction is a whole number."""
     if values.dtype == pl.String:
         return values
     if values.dtype.is_float():
