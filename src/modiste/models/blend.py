@@ -135,14 +135,16 @@ class Blend:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` articles with the highest weighted sum of scores."""
+        return rank_candidates(self.candidates(batch, k), self.weights, k)
+
+    def candidates(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """All that the ``k`` recommendations are taken from, as of :func:`gather_candidates`."""
         proposals = {
             name: source.recommend(batch, self.settings.candidates)
             for name, source in self.personal.items()
         }
         proposals[POPULARITY] = self.popularity.recommend(batch, k)
-        return rank_candidates(
-            gather_candidates(proposals, self.popularity.article_scores), self.weights, k
-        )
+        return gather_candidates(proposals, self.popularity.article_scores)
 
     def save(self, folder: Path) -> None:
         """Write every baseline into a folder of its own, and the settings that they obey."""
