@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from modiste.data.settings import IngestSettings
 from modiste.errors import ConfigError
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.models.settings import BlendSettings
+from modiste.models.blend import BlendSettings
+from modiste.models.selection import SelectionSettings
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -45,7 +46,6 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(default=0, description="Seed of everything that is drawn.")
     as_of: date | None = Field(
         default=None,
         description=(
@@ -56,14 +56,15 @@ class Config(BaseModel):
     horizon: Annotated[int, Field(ge=1)] = Field(
         default=7, description="Length of the label windows in days."
     )
-    k: Annotated[int, Field(ge=1)] = Field(
-        default=12, description="Articles recommended to each customer."
-    )
     ingest: IngestSettings = Field(
         default=IngestSettings(), description="Where the shop's tables lie and how they are read."
     )
     models: BlendSettings = Field(
         default=BlendSettings(), description="The recommenders and their blend."
+    )
+    selection: SelectionSettings = Field(
+        default=SelectionSettings(),
+        description="How settings of the blend are chosen on validation windows.",
     )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="What is measured, and how."
@@ -172,8 +173,10 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         earlier = result.get(key)
-        both_trees = isinstance(earlier, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(earlier, value) if both_trees else value
+        if isinstance(earlier, Mapping) and isinstance(value, Mapping):
+            result[key] = _merged(earlier, value)
+        else:
+            result[key] = value
     return result
 
 

@@ -4,21 +4,19 @@ Each stage is a plain function of typed inputs that writes its outputs into the 
 :func:`run_pipeline` puts them in order and lets :class:`modiste.engine.stages.Run` decide which of
 them have to be done.
 
-==============  ===================================================================================
+==============  ====================================================================================
 ``ingest``      raw tables → prepared tables
-``fit``         every baseline, as of the start of each window and as of the submission's date
-``tune``        the weights of the blend, on the validation windows
-``evaluate``    every baseline and the blend, on the test window
+``choose``      settings and weights of the blend, on the validation windows
+``evaluate``    every baseline and the blend, on the validation windows and the test window
+``fit``         the blend, as of the submission's date
 ``recommend``   twelve articles for every customer: submission.csv and Parquet
-``report``      report.html
-==============  ===================================================================================
+==============  ====================================================================================
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,33 +26,43 @@ import polars as pl
 
 from modiste import __version__
 from modiste.config import Config, dump_config
-from modiste.data.availability import on_sale
 from modiste.data.dataset import Dataset, Partition, Window
-from modiste.data.ingest import fingerprint, ingest
+from modiste.data.ingest import ingest
 from modiste.data.manifest import FILE_NAME as MANIFEST
 from modiste.data.settings import IngestSettings
+from modiste.data.sources import fingerprint
 from modiste.engine import Engine, atomic_file
 from modiste.engine.stages import Run
 from modiste.errors import ConfigError, DataError
 from modiste.evaluation.backtest import (
     BacktestResult,
     Catalogue,
+    Evaluation,
     evaluate,
     recommend_to,
 )
 from modiste.evaluation.metrics import score_customers
 from modiste.evaluation.segments import segment_customers
+from modiste.evaluation.settings import EvaluationSettings
 from modiste.evaluation.splits import Split, split
-from modiste.models.blend import BASELINES, Blend, BlendSettings, blend_proposals
-from modiste.models.weight_search import ScoredCandidates, search_weights
+from modiste.models.blend import (
+    POPULARITY,
+    Blend,
+    BlendSettings,
+    gather_candidates,
+    make_baselines,
+    rank_candidates,
+)
+from modiste.models.popularity import Popularity
+from modiste.models.selection import select_settings
 
-STAGES = ("ingest", "fit", "tune", "evaluate", "recommend", "report")
+STAGES = ("ingest", "choose", "evaluate", "fit", "recommend")
 
 # The name of the blend beside the baselines', in tables and metrics.
 BLEND = "blend"
 
-# What differences are measured against, and whose weight in the blend is 1.
-REFERENCE = "popularity"
+# What differences are measured against.
+REFERENCE = POPULARITY
 
 
 @dataclass(frozen=True)
@@ -100,50 +108,48 @@ def run_pipeline(
     with Run(out, redo_from=redo_from, only=only) as run:
         prepared = _prepared_folder(run, data, config.ingest, engine)
         dataset = Dataset.open(prepared, engine)
-        windows = split(dataset, config.as_of, config.horizon, config.evaluation)
-        dates = sorted({window.as_of for window in windows.all} | {windows.submit})
-        models, k = config.models.model_dump(mode="json", exclude={"weights"}), config.evaluation.k
-        window_keys = {"windows": [str(window) for window in windows.all]}
+        windows = split(dataset, config.as_of, config.horizon)
+        k = config.evaluation.k
+        window_key = {"windows": [str(window) for window in windows.all]}
 
-        fitted = run.stage(
-            "fit",
-            lambda folder: fit(dataset, dates, config.models, folder),
-            settings={"models": models, "dates": dates},
+        chosen = run.stage(
+            "choose",
+            lambda folder: choose(dataset, windows, config, folder),
+            settings={
+                "models": config.models.model_dump(mode="json"),
+                "selection": config.selection.model_dump(mode="json"),
+                "k": k,
+                **window_key,
+            },
             code=_CODE,
             needs=["ingest"],
         )
-        tuned = run.stage(
-            "tune",
-            lambda folder: tune(dataset, windows, config, fitted, folder),
-            settings={
-                "models": config.models.model_dump(mode="json"),
-                "evaluation": config.evaluation.model_dump(mode="json"),
-                **window_keys,
-            },
-            code=_CODE,
-            needs=["fit"],
-        )
         evaluated = run.stage(
             "evaluate",
-            lambda folder: evaluate_on_test(dataset, windows, config, fitted, tuned, folder),
-            settings={"evaluation": config.evaluation.model_dump(mode="json"), **window_keys},
+            lambda folder: evaluate_windows(dataset, windows, config, chosen, folder),
+            settings={"evaluation": config.evaluation.model_dump(mode="json"), **window_key},
             code=_CODE,
-            needs=["tune"],
+            needs=["ingest", "choose"],
+        )
+        fitted = run.stage(
+            "fit",
+            lambda folder: fit(dataset, windows.submit, chosen, folder),
+            settings={"submit": windows.submit},
+            code=_CODE,
+            needs=["ingest", "choose"],
         )
         recommended = run.stage(
             "recommend",
-            lambda folder: recommend(
-                dataset, windows.submit, config.models, k, fitted, tuned, folder
-            ),
+            lambda folder: recommend(dataset, windows.submit, k, fitted, folder),
             settings={"submit": windows.submit, "k": k},
             code=_CODE,
-            needs=["tune"],
+            needs=["ingest", "fit"],
         )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
         run.publish(recommended / "submission.csv", "submission.csv")
         metrics_file = run.publish(evaluated / "metrics.json", "metrics.json")
-        return RunResult(out, json.loads(metrics_file.read_text(encoding="utf-8")))
+        return RunResult(out, _read_json(metrics_file))
 
 
 # What the stages after the ingest are made by.
@@ -172,72 +178,58 @@ def _ingest_into(folder: Path, data: str, settings: IngestSettings, engine: Engi
     ingest(data, folder, settings, engine)
 
 
-def fit(dataset: Dataset, dates: list[date], settings: BlendSettings, folder: Path) -> None:
-    """Fit every baseline as of each date; save them under ``folder/<date>/``."""
-    for as_of in dates:
-        (folder / str(as_of)).mkdir()
-        every_source = dict.fromkeys(BASELINES, 1.0)
-        Blend(settings, every_source).fit(dataset.until(as_of)).save(folder / str(as_of))
+def choose(dataset: Dataset, windows: Split, config: Config, folder: Path) -> None:
+    """Choose the blend's settings on the validation windows.
 
+    Writes ``models.json`` (the settings, with the weights) and ``trials.parquet`` (what was tried).
 
-def tune(dataset: Dataset, windows: Split, config: Config, fitted: Path, folder: Path) -> None:
-    """Measure the weights of the blend on the validation windows, unless they are given.
-
-    Writes ``weights.json`` (the weights), ``trials.parquet`` (all that were tried) and
-    ``validation.json`` (every baseline and the blend on the validation windows).
+    Raises
+    ------
+    DataError
+        When there is no validation window to choose on.
     """
-    settings, k = config.models, config.evaluation.k
-    proposals = {
-        window: _proposals(dataset, window, settings, fitted) for window in windows.validation
-    }
-    trials: list[dict[str, float]] = []
-    weights = settings.weights
-    if weights is None:
+    settings = config.models
+    if config.selection.enabled:
         if not windows.validation:
             raise DataError(
-                "the data has no days before the test window to measure weights on: give "
-                "models.weights, or an earlier --as-of with a shorter --horizon"
+                f"the data has no days to choose settings on before {windows.test.as_of}: give "
+                "a later --as-of, or --set selection.enabled=false to take them as they are"
             )
-        found = search_weights(
-            [
-                ScoredCandidates.of(proposals[window], dataset.purchases(window), list(BASELINES))
-                for window in windows.validation
-            ],
-            list(BASELINES),
-            start=settings.start_weights,
-            anchor=REFERENCE,
-            k=k,
+        selected = select_settings(
+            dataset, windows.validation, settings, config.selection, config.evaluation.k
         )
-        weights, trials = found.weights, found.trials
-    _write_json(folder / "weights.json", weights)
-    pl.DataFrame(trials).write_parquet(folder / "trials.parquet")
-    result = _evaluate_windows(dataset, proposals, weights, config)
-    _write_json(folder / "validation.json", result.to_dict())
-    result.summary().write_parquet(folder / "summary.parquet")
+        settings = selected.settings
+        selected.trials.write_parquet(folder / "trials.parquet")
+    (folder / "models.json").write_text(settings.model_dump_json(indent=2) + "\n", "utf-8")
 
 
-def evaluate_on_test(
-    dataset: Dataset, windows: Split, config: Config, fitted: Path, tuned: Path, folder: Path
+def evaluate_windows(
+    dataset: Dataset, windows: Split, config: Config, chosen: Path, folder: Path
 ) -> None:
-    """Score every baseline and the blend on the test window.
+    """Score every baseline and the blend on the validation windows and the test window.
 
     Writes ``metrics.json``, ``summary.parquet`` (means, intervals, differences by segment) and
     ``customers.parquet`` (every customer's scores).
     """
-    weights = _read_json(tuned / "weights.json")
-    proposals = {windows.test: _proposals(dataset, windows.test, config.models, fitted)}
-    result = _evaluate_windows(dataset, proposals, weights, config)
-    (test,) = result.to_dict()["windows"]
-    score = test["models"][BLEND]["metrics"]["average_precision"]
+    models = _chosen_settings(chosen)
+    evaluations = {
+        window: _evaluate_window(dataset, window, models, config.evaluation)
+        for window in windows.all
+    }
+    result = BacktestResult(evaluations, config.evaluation)
+    by_window = result.to_dict()["windows"]
+    test = by_window[-1]
     _write_json(
         folder / "metrics.json",
         {
             "modiste": __version__,
-            f"map@{config.evaluation.k}": score["mean"],
+            f"map@{config.evaluation.k}": test["models"][BLEND]["metrics"]["average_precision"][
+                "mean"
+            ],
             "submission": {"as_of": str(windows.submit), "horizon_days": config.horizon},
-            "weights": weights,
+            "weights": models.weights,
             "test": test,
-            "validation": _read_json(tuned / "validation.json")["windows"],
+            "validation": by_window[:-1],
             "settings": result.to_dict()["settings"],
         },
     )
@@ -245,27 +237,27 @@ def evaluate_on_test(
     result.customers().write_parquet(folder / "customers.parquet")
 
 
-def recommend(
-    dataset: Dataset,
-    as_of: date,
-    settings: BlendSettings,
-    k: int,
-    fitted: Path,
-    tuned: Path,
-    folder: Path,
-) -> None:
+def fit(dataset: Dataset, as_of: date, chosen: Path, folder: Path) -> None:
+    """Fit the blend as of a date, with the settings that were chosen; save it."""
+    Blend(_chosen_settings(chosen)).fit(dataset.until(as_of)).save(folder)
+
+
+def recommend(dataset: Dataset, as_of: date, k: int, fitted: Path, folder: Path) -> None:
     """Recommend to every customer as of a date.
 
     Writes ``recommendations/part-*.parquet`` (``customer_id``, ``article_id``, ``rank``, ``score``)
     and ``submission.csv`` (Kaggle's format; every customer of the customers table, in its order).
     """
     history = dataset.until(as_of)
-    blend = _load_blend(settings, fitted / str(as_of))
-    blend.keep(_read_json(tuned / "weights.json"))
     ids = history.articles.select("article", "article_id")
     (folder / "recommendations").mkdir()
     parts = history.map(
-        _recommend_partition, blend, ids, k, folder, label=f"recommendations as of {as_of}"
+        _recommend_partition,
+        Blend().load(fitted),
+        ids,
+        k,
+        folder,
+        label=f"recommendations as of {as_of}",
     )
     with (folder / "submission.csv").open("wb") as submission:
         submission.write(b"customer_id,prediction\n")
@@ -322,40 +314,38 @@ def evaluate_submission(
     return score_customers(ranked, dataset.purchases(window))
 
 
-def _load_blend(settings: BlendSettings, folder: Path) -> Blend:
-    return Blend(settings).load(folder)
+def _chosen_settings(chosen: Path) -> BlendSettings:
+    return BlendSettings.model_validate_json((chosen / "models.json").read_text("utf-8"))
 
 
-def _proposals(
-    dataset: Dataset, window: Window, settings: BlendSettings, fitted: Path
-) -> dict[str, pl.DataFrame]:
-    """What every baseline proposes to the customers who bought in a window."""
-    customers = dataset.purchases(window)["customer"].unique()
-    blend = _load_blend(settings, fitted / str(window.as_of))
-    return recommend_to(dataset.until(window.as_of), blend.sources, customers, settings.candidates)
-
-
-def _evaluate_windows(
-    dataset: Dataset,
-    proposals: Mapping[Window, Mapping[str, pl.DataFrame]],
-    weights: Mapping[str, float],
-    config: Config,
-) -> BacktestResult:
-    """Score the baselines' proposals and their blend in each window."""
-    evaluations = {}
-    for window, by_source in proposals.items():
-        history, labels = dataset.until(window.as_of), dataset.purchases(window)
-        available = on_sale(history, config.models.popularity.on_sale_days)
-        blended = blend_proposals(by_source, weights, config.evaluation.depth)
-        evaluations[window] = evaluate(
-            {BLEND: blended, **by_source},
-            labels,
-            segment_customers(history, labels["customer"].unique()),
-            Catalogue.of(history, pl.Series(available.nonzero()[0])),
-            reference=REFERENCE,
-            settings=config.evaluation,
-        )
-    return BacktestResult(evaluations, config.evaluation)
+def _evaluate_window(
+    dataset: Dataset, window: Window, models: BlendSettings, settings: EvaluationSettings
+) -> Evaluation:
+    """Score the baselines and their blend in one window, on the same customers."""
+    history, labels = dataset.until(window.as_of), dataset.purchases(window)
+    fitted = {name: made.fit(history) for name, made in make_baselines(models).items()}
+    customers = labels["customer"].unique().sort()
+    proposals = recommend_to(history, fitted, customers, max(settings.depth, models.candidates))
+    popularity = Popularity(models.popularity).fit(history)
+    blended = rank_candidates(
+        gather_candidates(
+            {
+                name: proposals[name].filter(pl.col("rank") <= models.candidates)
+                for name in models.weights
+            },
+            popularity.article_scores,
+        ),
+        models.weights,
+        settings.depth,
+    )
+    return evaluate(
+        {BLEND: blended, **proposals},
+        labels,
+        segment_customers(history, customers),
+        Catalogue.of(history, popularity.article_scores["article"]),
+        reference=REFERENCE,
+        settings=settings,
+    )
 
 
 def _recommend_partition(

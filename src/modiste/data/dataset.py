@@ -77,6 +77,15 @@ class CustomerBatch:
     customers: pl.DataFrame
     transactions: pl.DataFrame
 
+    @cached_property
+    def interactions(self) -> pl.DataFrame:
+        """Each (customer, article, day) once, however many pieces: the three columns, sorted."""
+        return (
+            self.transactions.select("customer", "article", "t_dat")
+            .unique()
+            .sort("customer", "article", "t_dat")
+        )
+
     def only(self, customers: pl.Series) -> CustomerBatch:
         """The same batch with only those of its customers whose code is in ``customers``."""
         kept = customers.cast(pl.Int32).alias("customer").to_frame()
@@ -97,11 +106,11 @@ class Partition:
 
     def read(self) -> CustomerBatch:
         """Read the partition's customers and their purchases before the date."""
-        return CustomerBatch(
-            self.as_of,
-            pl.read_parquet(_part(self.folder, "customers", self.index)),
-            self.read_transactions(),
-        )
+        return CustomerBatch(self.as_of, self.read_customers(), self.read_transactions())
+
+    def read_customers(self) -> pl.DataFrame:
+        """Read the partition's customers: columns of ``schema.PREPARED_CUSTOMERS``, sorted."""
+        return pl.read_parquet(_part(self.folder, "customers", self.index))
 
     def read_transactions(
         self, columns: list[str] | None = None, since: date | None = None
@@ -133,6 +142,9 @@ class History:
     _folder: Path
     _manifest: Manifest
     _engine: Engine = field(repr=False, compare=False)
+    _collected: dict[tuple[Any, ...], pl.DataFrame] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def n_articles(self) -> int:
@@ -165,11 +177,24 @@ class History:
         """
         return self._engine.map(function, self.partitions, *shared, label=label)
 
+    def collect(
+        self, function: Callable[..., pl.DataFrame], *shared: Any, label: str
+    ) -> pl.DataFrame:
+        """Put ``function``'s frames of all partitions one below the other.
+
+        Remembered as long as the history is: models that are fitted with one setting after the
+        other pass over the data once. ``shared`` must be hashable, the frames small.
+        """
+        key = (function, *shared)
+        if key not in self._collected:
+            self._collected[key] = pl.concat(self.map(function, *shared, label=label))
+        return self._collected[key]
+
     def batches(self) -> Iterator[CustomerBatch]:
         """Every customer once, a partition at a time, in this process."""
         return (partition.read() for partition in self.partitions)
 
-    @cached_property
+    @property
     def article_sales(self) -> pl.DataFrame:
         """Sales of every article on every day.
 
@@ -178,12 +203,9 @@ class History:
         Columns ``article`` (int32), ``t_dat`` (date), ``sales`` (uint32, number of pieces), sorted
         by article and day. Days without a sale have no row.
         """
-        counted = self.map(_count_article_sales, label="sales by article and day")
+        counted = self.collect(_count_article_sales, label="sales by article and day")
         return (
-            pl.concat(counted)
-            .group_by("article", "t_dat")
-            .agg(pl.col("sales").sum())
-            .sort("article", "t_dat")
+            counted.group_by("article", "t_dat").agg(pl.col("sales").sum()).sort("article", "t_dat")
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,25 @@ def _find_tables(shop: _Shop, settings: IngestSettings) -> dict[TableName, list[
             )
         tables[table] = next(iter(ways.values()), [])
     return tables
+
+
+def fingerprint(source: str | Path, settings: IngestSettings) -> dict[str, str]:
+    """What tells whether a shop's files have changed, without reading them.
+
+    Returns
+    -------
+    By the file's name, a hash of what the file system knows of it (size, time of change, …).
+
+    Raises
+    ------
+    DataError
+        As :func:`find_tables`.
+    """
+    marks = {}
+    for file in itertools.chain.from_iterable(find_tables(source, settings).values()):
+        fs, path = _file_system(file.address)
+        marks[file.name] = str(fs.ukey(path))
+    return marks
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 A source's score is on a scale of its own and means the same for every customer (a fresh purchase of
 a best seller scores high, an old one of a slow seller low), so that one weight a source is enough
-and a customer's strong evidence outbids weak evidence from elsewhere. Weights are measured: see
-:mod:`modiste.models.weight_search`.
+and a customer's strong evidence outbids weak evidence from elsewhere. Dividing by the customer's
+total, or taking ranks, would throw just that away, and measured worse. Weights are measured: see
+:mod:`modiste.models.selection`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import Recommender, rank_by_score
 from modiste.models.co_visitation import CoVisitation, CoVisitationSettings
-from modiste.models.other_colours import OtherColours
+from modiste.models.other_colours import OtherColours, OtherColoursSettings
 from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.popularity_by_age import PopularityByAge, PopularityByAgeSettings
 from modiste.models.popularity_by_section import (
@@ -28,14 +28,18 @@ from modiste.models.popularity_by_section import (
 )
 from modiste.models.repurchase import Repurchase, RepurchaseSettings
 
+# The source that scores every article on sale, for everybody; it is part of every blend.
+POPULARITY = "popularity"
 
-class BaselineSettings(BaseModel):
-    """Settings of each baseline."""
+
+class BlendSettings(BaseModel):
+    """Settings of the baselines and of their blend."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     popularity: PopularitySettings = Field(
-        default=PopularitySettings(), description="Best sellers for everybody."
+        default=PopularitySettings(),
+        description="Best sellers for everybody, and what is on sale; for all the baselines.",
     )
     popularity_by_age: PopularityByAgeSettings = Field(
         default=PopularityByAgeSettings(), description="Best sellers of each age band."
@@ -46,122 +50,166 @@ class BaselineSettings(BaseModel):
     )
     repurchase: RepurchaseSettings = Field(
         default=RepurchaseSettings(),
-        description="A customer's own articles on sale, latest and most popular first.",
+        description="A customer's own articles on sale: latest, most popular, most repeated first.",
     )
     most_frequent: RepurchaseSettings = Field(
-        default=RepurchaseSettings(purchase_decay=0.0, popularity_power=0.0),
+        default=RepurchaseSettings(purchase_decay=0.0, popularity_power=0.0, repeat_group=None),
         description="A customer's own articles on sale, most often bought first.",
     )
-    other_colours: RepurchaseSettings = Field(
-        default=RepurchaseSettings(popularity_power=0.75),
+    other_colours: OtherColoursSettings = Field(
+        default=OtherColoursSettings(),
         description="Other colours of the products that a customer bought.",
     )
     co_visitation: CoVisitationSettings = Field(
         default=CoVisitationSettings(),
         description="Articles bought together with what a customer bought.",
     )
+    candidates: Annotated[int, Field(ge=1)] = Field(
+        default=50, description="Articles that each baseline proposes to the blend for a customer."
+    )
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={
+            "popularity": 1.0,
+            "repurchase": 700.0,
+            "other_colours": 200.0,
+            "co_visitation": 100.0,
+        },
+        description=(
+            "Weight of each baseline's score in the blend, where the measured choice starts; one "
+            "without a weight has no part in it."
+        ),
+    )
 
 
-# Every baseline: its name, and how it is made of its settings. A new one is registered here.
-BASELINES: dict[str, Callable[[BaselineSettings], Recommender]] = {
-    "popularity": lambda settings: Popularity(settings.popularity),
-    "popularity_by_age": lambda settings: PopularityByAge(settings.popularity_by_age),
-    "popularity_by_section": lambda settings: PopularityBySection(settings.popularity_by_section),
-    "repurchase": lambda settings: Repurchase(settings.repurchase),
-    "most_frequent": lambda settings: Repurchase(settings.most_frequent),
-    "other_colours": lambda settings: OtherColours(settings.other_colours),
-    "co_visitation": lambda settings: CoVisitation(settings.co_visitation),
+# Every baseline: its name, and how it is made of the settings. A new one is registered here.
+BASELINES: dict[str, Callable[[BlendSettings], Recommender]] = {
+    POPULARITY: lambda all_: Popularity(all_.popularity),
+    "popularity_by_age": lambda all_: PopularityByAge(all_.popularity_by_age, all_.popularity),
+    "popularity_by_section": lambda all_: PopularityBySection(
+        all_.popularity_by_section, all_.popularity
+    ),
+    "repurchase": lambda all_: Repurchase(all_.repurchase, all_.popularity),
+    "most_frequent": lambda all_: Repurchase(all_.most_frequent, all_.popularity),
+    "other_colours": lambda all_: OtherColours(all_.other_colours, all_.popularity),
+    "co_visitation": lambda all_: CoVisitation(all_.co_visitation, all_.popularity),
 }
 
 
-class BlendSettings(BaselineSettings):
-    """Settings of the baselines and of their blend."""
-
-    candidates: Annotated[int, Field(ge=12)] = Field(
-        default=60, description="Articles that each baseline proposes to the blend for a customer."
-    )
-    weights: dict[str, float] | None = Field(
-        default=None,
-        description="Weight of each baseline's score. Left out: measured on validation windows.",
-    )
+def make_baselines(settings: BlendSettings) -> dict[str, Recommender]:
+    """Every baseline by its name, not fitted."""
+    return {name: make(settings) for name, make in BASELINES.items()}
 
 
 class Blend:
-    """The baselines together, by weights.
+    """The baselines that have a weight, together.
 
     Parameters
     ----------
     settings
-        Of the baselines, and how many articles each proposes.
-    weights
-        Of the baselines' scores; one that has none, or 0, is not fitted at all.
+        Of the baselines, their weights, and how many articles each proposes.
+
+    Raises
+    ------
+    ValueError
+        When a weight names no baseline, or popularity has none.
     """
 
-    def __init__(
-        self, settings: BlendSettings | None = None, weights: Mapping[str, float] | None = None
-    ) -> None:
+    def __init__(self, settings: BlendSettings | None = None) -> None:
         self.settings = settings or BlendSettings()
-        chosen = weights if weights is not None else self.settings.weights
-        self.weights = dict(chosen) if chosen is not None else dict.fromkeys(BASELINES, 1.0)
-        self.sources = {
-            name: make(self.settings) for name, make in BASELINES.items() if self.weights.get(name)
+        self.weights = {name: weight for name, weight in self.settings.weights.items() if weight}
+        unknown = self.settings.weights.keys() - BASELINES.keys()
+        if unknown:
+            raise ValueError(f"no baseline {', '.join(sorted(unknown))}: {', '.join(BASELINES)}")
+        self.popularity = Popularity(self.settings.popularity)
+        if POPULARITY not in self.weights:
+            raise ValueError(f"the blend needs a weight of {POPULARITY}")
+        self.personal = {
+            name: BASELINES[name](self.settings) for name in self.weights if name != POPULARITY
         }
 
     def fit(self, history: History) -> Self:
-        """Fit every baseline that has a weight."""
-        for source in self.sources.values():
+        """Fit the baselines."""
+        for source in (self.popularity, *self.personal.values()):
             source.fit(history)
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` articles with the highest weighted sum of scores."""
         proposals = {
-            name: source.recommend(batch, max(k, self.settings.candidates))
-            for name, source in self.sources.items()
+            name: source.recommend(batch, self.settings.candidates)
+            for name, source in self.personal.items()
         }
-        return blend_proposals(proposals, self.weights, k)
-
-    def keep(self, weights: Mapping[str, float]) -> Self:
-        """Blend by other weights from now on; sources that then have none are dropped."""
-        self.weights = dict(weights)
-        self.sources = {name: made for name, made in self.sources.items() if weights.get(name)}
-        return self
+        proposals[POPULARITY] = self.popularity.recommend(batch, k)
+        return rank_candidates(
+            gather_candidates(proposals, self.popularity.article_scores), self.weights, k
+        )
 
     def save(self, folder: Path) -> None:
-        """Write the weights and every baseline, each into a folder of its own."""
-        (folder / "weights.json").write_text(json.dumps(self.weights, indent=2), encoding="utf-8")
-        for name, source in self.sources.items():
+        """Write every baseline into a folder of its own, and the settings that they obey."""
+        (folder / "settings.json").write_text(
+            self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8"
+        )
+        for name, source in ((POPULARITY, self.popularity), *self.personal.items()):
             (folder / name).mkdir()
             source.save(folder / name)
 
     def load(self, folder: Path) -> Self:
-        """Read them back."""
-        weights = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
-        loaded = type(self)(self.settings, weights)
-        for name, source in loaded.sources.items():
+        """Read them back, with the settings that they were saved with."""
+        text = (folder / "settings.json").read_text(encoding="utf-8")
+        self.__init__(BlendSettings.model_validate_json(text))  # type: ignore[misc]
+        for name, source in ((POPULARITY, self.popularity), *self.personal.items()):
             source.load(folder / name)
-        self.weights, self.sources = loaded.weights, loaded.sources
         return self
 
 
-def blend_proposals(
-    proposals: Mapping[str, pl.DataFrame], weights: Mapping[str, float], k: int
+def gather_candidates(
+    proposals: Mapping[str, pl.DataFrame], article_scores: pl.DataFrame
 ) -> pl.DataFrame:
-    """Add up the sources' weighted scores; return the best ``k`` a customer.
+    """The union of what the sources propose, with every source's score.
 
     Parameters
     ----------
     proposals
         Each source's recommendations (columns of ``RECOMMENDATIONS``).
+    article_scores
+        Popularity's scores (``article``, ``score``): it has one for every candidate, also for those
+        that it did not propose.
+
+    Returns
+    -------
+    Columns ``customer``, ``article`` and one for each source (float64; 0 where it does not
+    propose), sorted by customer and article.
+    """
+    proposed = [
+        frame.select("customer", "article", pl.col("score").cast(pl.Float64).alias(name))
+        for name, frame in proposals.items()
+        if name != POPULARITY
+    ]
+    proposed.append(proposals[POPULARITY].select("customer", "article"))
+    personal = [name for name in proposals if name != POPULARITY]
+    return (
+        pl.concat(proposed, how="diagonal")
+        .group_by("customer", "article")
+        .agg(pl.col(personal).sum())
+        .join(article_scores.rename({"score": POPULARITY}), on="article", how="left")
+        .with_columns(pl.col(POPULARITY).fill_null(0.0))
+        .sort("customer", "article")
+    )
+
+
+def rank_candidates(candidates: pl.DataFrame, weights: Mapping[str, float], k: int) -> pl.DataFrame:
+    """The best ``k`` candidates of each customer by the weighted sum of the sources' scores.
+
+    Parameters
+    ----------
+    candidates
+        As :func:`gather_candidates` gives them.
     weights
-        By source; sources without one, or with 0, are left out.
+        By source; sources without one do not count.
     k
         Recommendations a customer.
     """
-    weighted = [
-        frame.select("customer", "article", score=pl.col("score").cast(pl.Float64) * weights[name])
-        for name, frame in proposals.items()
-        if weights.get(name)
-    ]
-    added = pl.concat(weighted).group_by("customer", "article").agg(pl.col("score").sum())
-    return rank_by_score(added, k)
+    score = pl.sum_horizontal(
+        [pl.col(name) * weight for name, weight in weights.items() if name in candidates.columns]
+    )
+    return rank_by_score(candidates.select("customer", "article", score=score), k)

@@ -18,20 +18,28 @@ from typing import Annotated, Self
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
-from modiste.models.repurchase import RepurchaseSettings, popularity_factors, purchase_units
-from modiste.models.time_decay import UNIT
+from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.time_decay import UNIT, in_units, purchase_units
 
 # Pairs of a block of articles, before they are added up: 20 million of 16 bytes.
 _PAIRS_IN_A_BLOCK = 20_000_000
 
 
-class CoVisitationSettings(RepurchaseSettings):
+class CoVisitationSettings(BaseModel):
     """Settings of co-visitation."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    purchase_decay: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="A purchase of n days ago counts n ** -purchase_decay."
+    )
+    popularity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="Power of the recommended article's popularity."
+    )
     pair_days: Annotated[int, Field(ge=1)] = Field(
         default=30, description="Two purchases make a pair when both lie in this many last days."
     )
@@ -45,23 +53,37 @@ class CoVisitationSettings(RepurchaseSettings):
         default=1.0, description="Added to each article's number of buyers: few buyers, less trust."
     )
     recent_articles: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="Of a customer's articles, the latest that are looked up."
+        default=30, description="Of a customer's articles, the latest that are looked up."
     )
 
 
 class CoVisitation:
-    """Articles bought together with what a customer bought."""
+    """Articles bought together with what a customer bought.
 
-    def __init__(self, settings: CoVisitationSettings | None = None) -> None:
+    Parameters
+    ----------
+    settings
+        Of co-visitation.
+    popularity
+        How popularity is counted, and so what is on sale.
+    """
+
+    def __init__(
+        self,
+        settings: CoVisitationSettings | None = None,
+        popularity: PopularitySettings | None = None,
+    ) -> None:
         self.settings = settings or CoVisitationSettings()
+        self.popularity = popularity or PopularitySettings()
         self._neighbours = pl.DataFrame()
 
     @property
     def neighbours(self) -> pl.DataFrame:
         """The most similar articles on sale.
 
-        Columns ``source`` and ``target`` (int32 article codes) and ``units`` (int64, cosine in
-        units of ``UNIT``), sorted by source and falling similarity.
+        Columns ``source`` and ``target`` (int32 article codes) and ``units`` (int64: cosine times
+        the target's power of popularity, in units of ``UNIT``), sorted by source and falling
+        cosine.
         """
         return self._neighbours
 
@@ -69,9 +91,11 @@ class CoVisitation:
         """Count pairs and keep each article's nearest neighbours on sale."""
         settings = self.settings
         since = history.as_of - timedelta(days=settings.pair_days)
-        factors = popularity_factors(history, settings)
+        factors = article_popularity(history, self.popularity).select(
+            "article", factor=pl.col("popularity").pow(settings.popularity_power)
+        )
         buyers = (
-            pl.concat(history.map(_buyers, since, label="buyers of each article"))
+            history.collect(_buyers, since, label="buyers of each article")
             .group_by("article")
             .agg(pl.col("buyers").sum(), pl.col("pairs").sum())
             .sort("article")
@@ -204,9 +228,7 @@ def _pairs(
     targets = rows.join(on_sale, left_on="article", right_on="target").select(
         "customer",
         target="article",
-        units=(pl.col("articles").cast(pl.Float64).pow(-basket_power) / UNIT)
-        .round()
-        .cast(pl.Int64),
+        units=in_units(pl.col("articles").cast(pl.Float64).pow(-basket_power)),
     )
     return (
         sources.join(targets, on="customer")

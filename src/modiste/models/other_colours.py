@@ -1,27 +1,55 @@
-"""Other colours: articles of the products that a customer bought, in colours not yet bought.
+"""Other colours: articles of the products that a customer bought in another colour.
 
-Scored like repurchase, with the purchases of the product in all colours and the popularity of the
-one colour. A shop whose articles have no ``product_code`` gets nothing from it.
+``score = popularity ** popularity_power * sum of age ** -purchase_decay`` over the days on which
+the customer bought the product in a colour other than this. A shop whose articles have no
+``product_code`` gets nothing from it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import rank_by_score
-from modiste.models.repurchase import RepurchaseSettings, popularity_factors, purchase_units
-from modiste.models.time_decay import UNIT
+from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.time_decay import UNIT, purchase_units
+
+
+class OtherColoursSettings(BaseModel):
+    """Settings of other colours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    purchase_decay: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="A purchase of n days ago counts n ** -purchase_decay."
+    )
+    popularity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.75, description="Power of the article's popularity."
+    )
 
 
 class OtherColours:
-    """Colours, on sale and not yet bought, of the products that a customer bought."""
+    """Colours, on sale, of the products that a customer bought in another colour.
 
-    def __init__(self, settings: RepurchaseSettings | None = None) -> None:
-        self.settings = settings or RepurchaseSettings(popularity_power=0.75)
+    Parameters
+    ----------
+    settings
+        Of other colours.
+    popularity
+        How popularity is counted, and so what is on sale.
+    """
+
+    def __init__(
+        self,
+        settings: OtherColoursSettings | None = None,
+        popularity: PopularitySettings | None = None,
+    ) -> None:
+        self.settings = settings or OtherColoursSettings()
+        self.popularity = popularity or PopularitySettings()
         self._products = pl.DataFrame()
         self._colours = pl.DataFrame()
 
@@ -32,8 +60,12 @@ class OtherColours:
             .drop_nulls()
             .with_columns(pl.col("product").rank("dense").cast(pl.Int32))
         )
-        factors = popularity_factors(history, self.settings)
-        self._colours = self._products.join(factors, on="article").sort("article")
+        popularity = article_popularity(history, self.popularity)
+        self._colours = self._products.join(popularity, on="article", maintain_order="left").select(
+            "article",
+            "product",
+            factor=pl.col("popularity").pow(self.settings.popularity_power),
+        )
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
@@ -44,9 +76,12 @@ class OtherColours:
             .group_by("customer", "product")
             .agg(pl.col("units").sum())
         )
+        in_other_colours = pl.col("units") - pl.col("units_own").fill_null(0)
         scored = (
             products.join(self._colours, on="product")
-            .join(bought, on=["customer", "article"], how="anti")
+            .join(bought, on=["customer", "article"], how="left", suffix="_own")
+            .with_columns(units=in_other_colours)
+            .filter(pl.col("units") > 0)
             .select("customer", "article", score=pl.col("units") * UNIT * pl.col("factor"))
         )
         return rank_by_score(scored, k)

@@ -1,21 +1,25 @@
 """Popularity: what sells best just now.
 
 Every later model is measured against it, and it is what a customer sees of whom nothing is known.
+
+``popularity = sum of age ** -decay * n ** -basket_power`` over the last days' interactions, where n
+is the number of articles in that basket: who fills a bag says less about each article than who came
+for one. It is scaled to 1 for the best seller.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from modiste.data.availability import on_sale
-from modiste.data.dataset import CustomerBatch, History
+from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
-from modiste.models.time_decay import decay_units
+from modiste.models.time_decay import decay, in_units
 
 
 class PopularitySettings(BaseModel):
@@ -24,13 +28,17 @@ class PopularitySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     days: Annotated[int, Field(ge=1)] = Field(
-        default=28, description="Sales of this many last days count."
+        default=28,
+        description=(
+            "Purchases of this many last days count; an article bought in none of them is taken to "
+            "be off sale, and is not recommended."
+        ),
     )
     decay: Annotated[float, Field(ge=0)] = Field(
-        default=1.0, description="A sale of n days ago counts n ** -decay; 0: all days alike."
+        default=1.0, description="A purchase of n days ago counts n ** -decay; 0: all days alike."
     )
-    on_sale_days: Annotated[int, Field(ge=1)] = Field(
-        default=14, description="An article is on sale when sold in this many last days."
+    basket_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="A purchase in a basket of n articles counts n ** -basket_power."
     )
 
 
@@ -40,22 +48,26 @@ def article_popularity(history: History, settings: PopularitySettings) -> pl.Dat
     Returns
     -------
     Columns ``article`` (int32) and ``popularity`` (float64, 1 for the most popular), sorted by
-    article. Articles that are not on sale or not sold in ``settings.days`` have no row.
+    article. Articles that are not on sale have no row.
     """
-    available = pl.DataFrame({"on_sale": on_sale(history, settings.on_sale_days)})
     since = history.as_of - timedelta(days=settings.days)
-    weighted = decay_units(history.as_of, settings.decay) * pl.col("sales").cast(pl.Int64)
-    return (
-        history.article_sales.filter(pl.col("t_dat") >= since)
-        .group_by("article")
-        .agg(weighted.sum().alias("units"))
-        .join(
-            available.with_row_index("article").with_columns(pl.col("article").cast(pl.Int32)),
-            on="article",
+    daily = (
+        history.collect(
+            _basket_units, since, settings.basket_power, label="purchases by article and day"
         )
-        .filter("on_sale")
-        .select("article", (pl.col("units") / pl.col("units").max()).alias("popularity"))
-        .sort("article")
+        .group_by("article", "t_dat")
+        .agg(pl.col("units").sum())
+        .sort("article", "t_dat")
+        .with_columns(weight=pl.col("units") * decay(history.as_of, settings.decay))
+    )
+    # bincount adds up in the order of the rows: the same bytes for any number of threads.
+    weight = np.bincount(daily["article"], weights=daily["weight"])
+    (articles,) = weight.nonzero()
+    return pl.DataFrame(
+        {
+            "article": articles.astype(np.int32),
+            "popularity": weight[articles] / weight.max(initial=1e-300),
+        }
     )
 
 
@@ -66,16 +78,19 @@ class Popularity:
         self.settings = settings or PopularitySettings()
         self._popularity = pl.DataFrame()
 
+    @property
+    def article_scores(self) -> pl.DataFrame:
+        """The score of every article that has one, the same for all: ``article``, ``score``."""
+        return self._popularity.select("article", score="popularity")
+
     def fit(self, history: History) -> Self:
-        """Count the sales of the last days."""
+        """Count the purchases of the last days."""
         self._popularity = article_popularity(history, self.settings)
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` most popular articles for each customer."""
-        best = self._popularity.select("article", score="popularity").sort(
-            "score", "article", descending=[True, False]
-        )
+        best = self.article_scores.sort("score", "article", descending=[True, False])
         return rank_by_score(batch.customers.select("customer").join(best.head(k), how="cross"), k)
 
     def save(self, folder: Path) -> None:
@@ -86,3 +101,24 @@ class Popularity:
         """Read it back."""
         self._popularity = pl.read_parquet(folder / "popularity.parquet")
         return self
+
+
+def recent_baskets(partition: Partition, since: date) -> pl.DataFrame:
+    """Interactions from a day on, each with the number of articles in its basket.
+
+    Columns ``customer``, ``article``, ``t_dat`` and ``basket`` (float64).
+    """
+    return (
+        partition.read_transactions(["customer", "article", "t_dat"], since)
+        .unique()
+        .with_columns(basket=pl.len().over("customer", "t_dat").cast(pl.Float64))
+    )
+
+
+def _basket_units(partition: Partition, since: date, basket_power: float) -> pl.DataFrame:
+    """Purchases of each (article, day), weighed by basket, in units of ``UNIT``."""
+    return (
+        recent_baskets(partition, since)
+        .group_by("article", "t_dat")
+        .agg(in_units(pl.col("basket").pow(-basket_power)).sum().alias("units"))
+    )

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
-from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.time_decay import decay_units
+from modiste.models.popularity import PopularitySettings, article_popularity, recent_baskets
+from modiste.models.time_decay import decay, in_units
 
 
-class PopularityByAgeSettings(PopularitySettings):
+class PopularityByAgeSettings(BaseModel):
     """Settings of popularity by age band."""
 
-    band_starts: list[int] = Field(
-        default=[25, 35, 45, 55],
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    band_starts: tuple[int, ...] = Field(
+        default=(25, 35, 45, 55),
         description="Ages (years) at which the second and each later band starts.",
     )
     own_weight: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -29,22 +31,40 @@ class PopularityByAgeSettings(PopularitySettings):
 
 
 class PopularityByAge:
-    """The best sellers of each age band; those of all where the age is not known."""
+    """The best sellers of each age band; those of all where the age is not known.
 
-    def __init__(self, settings: PopularityByAgeSettings | None = None) -> None:
+    Parameters
+    ----------
+    settings
+        The bands.
+    popularity
+        How popularity is counted, and so what is on sale.
+    """
+
+    def __init__(
+        self,
+        settings: PopularityByAgeSettings | None = None,
+        popularity: PopularitySettings | None = None,
+    ) -> None:
         self.settings = settings or PopularityByAgeSettings()
+        self.popularity = popularity or PopularitySettings()
         self._popularity = pl.DataFrame()
 
     def fit(self, history: History) -> Self:
         """Count the sales of the last days in each band."""
         settings = self.settings
-        since = history.as_of - timedelta(days=settings.days)
-        overall = article_popularity(history, settings)
-        counted = history.map(
-            _band_sales, settings.band_starts, since, settings.decay, label="sales by age band"
-        )
+        counting = self.popularity
+        since = history.as_of - timedelta(days=counting.days)
+        overall = article_popularity(history, counting)
         by_band = (
-            pl.concat(counted)
+            history.collect(
+                _band_units,
+                settings.band_starts,
+                since,
+                counting.decay,
+                counting.basket_power,
+                label="purchases by age band",
+            )
             .group_by("band", "article")
             .agg(pl.col("units").sum())
             .join(overall, on="article")
@@ -88,7 +108,7 @@ class PopularityByAge:
 _UNKNOWN = pl.lit(-1, pl.Int32)
 
 
-def _band(starts: list[int]) -> pl.Expr:
+def _band(starts: tuple[int, ...]) -> pl.Expr:
     """Number of a customer's age band: 0 below the first start."""
     band = pl.sum_horizontal(
         pl.lit(0, pl.Int32), *[(pl.col("age") >= start).cast(pl.Int32) for start in sorted(starts)]
@@ -96,15 +116,20 @@ def _band(starts: list[int]) -> pl.Expr:
     return pl.when(pl.col("age").is_null()).then(_UNKNOWN).otherwise(band).alias("band")
 
 
-def _band_sales(
-    partition: Partition, starts: list[int], since: date, exponent: float
+def _band_units(
+    partition: Partition,
+    starts: tuple[int, ...],
+    since: date,
+    exponent: float,
+    basket_power: float,
 ) -> pl.DataFrame:
-    """Decayed sales of each (known band, article) in one partition, in units of ``UNIT``."""
-    batch = partition.read()
+    """Decayed purchases of each (known band, article) in one partition, in units of ``UNIT``."""
+    bands = partition.read_customers().select("customer", _band(starts))
+    weight = decay(partition.as_of, exponent) * pl.col("basket").pow(-basket_power)
     return (
-        batch.transactions.filter(pl.col("t_dat") >= since)
-        .join(batch.customers.select("customer", _band(starts)), on="customer")
+        recent_baskets(partition, since)
+        .join(bands, on="customer")
         .filter(pl.col("band") >= 0)
         .group_by("band", "article")
-        .agg(decay_units(partition.as_of, exponent).sum().alias("units"))
+        .agg(in_units(weight).sum().alias("units"))
     )

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.time_decay import UNIT, decay_units
+from modiste.models.time_decay import UNIT, purchase_units
 
 
-class PopularityBySectionSettings(PopularitySettings):
+class PopularityBySectionSettings(BaseModel):
     """Settings of popularity by section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str = Field(
         default="department_name",
@@ -36,10 +38,23 @@ class PopularityBySectionSettings(PopularitySettings):
 
 
 class PopularityBySection:
-    """Best sellers of the sections that a customer prefers."""
+    """Best sellers of the sections that a customer prefers.
 
-    def __init__(self, settings: PopularityBySectionSettings | None = None) -> None:
+    Parameters
+    ----------
+    settings
+        The sections and how tastes are counted.
+    popularity
+        How popularity is counted, and so what is on sale.
+    """
+
+    def __init__(
+        self,
+        settings: PopularityBySectionSettings | None = None,
+        popularity: PopularitySettings | None = None,
+    ) -> None:
         self.settings = settings or PopularityBySectionSettings()
+        self.popularity = popularity or PopularitySettings()
         self._articles = pl.DataFrame()
         self._shares = pl.DataFrame()
 
@@ -48,7 +63,7 @@ class PopularityBySection:
         sections = history.articles.select(
             "article", section=pl.col(self.settings.column).rank("dense").cast(pl.Int32)
         )
-        popularity = article_popularity(history, self.settings)
+        popularity = article_popularity(history, self.popularity)
         self._articles = sections.join(popularity, on="article", how="left").sort("article")
         self._shares = (
             self._articles.drop_nulls()
@@ -67,12 +82,11 @@ class PopularityBySection:
         """
         smoothing = self.settings.smoothing
         tastes = (
-            batch.transactions.join(
-                self._articles.select("article", "section"), on="article", maintain_order="left"
-            )
+            purchase_units(batch, self.settings.purchase_decay)
+            .join(self._articles.select("article", "section"), on="article")
             .join(self._shares, on="section")
             .group_by("customer", "section", "share")
-            .agg(decay_units(batch.as_of, self.settings.purchase_decay).sum().alias("units"))
+            .agg(pl.col("units").sum())
         )
         totals = tastes.group_by("customer").agg(total=pl.col("units").sum() * UNIT)
         best = (

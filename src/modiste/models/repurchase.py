@@ -1,6 +1,8 @@
-"""Repurchase: what a customer bought before and can still buy, latest and most popular first.
+"""Repurchase: what a customer bought before and can still buy.
 
-``score = (sum of age ** -decay over the customer's purchases) * popularity ** popularity_power``.
+``score = repeat rate * popularity ** popularity_power * sum of age ** -purchase_decay`` over the
+days on which the customer bought the article. The repeat rate says how much more often than the
+shop's average articles of this kind (tights, not coats) are bought again by the same customer.
 """
 
 from __future__ import annotations
@@ -8,36 +10,74 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from modiste.data.dataset import CustomerBatch, History
+from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.time_decay import UNIT, decay_units
+from modiste.models.time_decay import UNIT, purchase_units
 
 
-class RepurchaseSettings(PopularitySettings):
-    """Settings of repurchase, and of other colours."""
+class RepurchaseSettings(BaseModel):
+    """Settings of repurchase."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     purchase_decay: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="A purchase of n days ago counts n ** -purchase_decay."
     )
     popularity_power: Annotated[float, Field(ge=0)] = Field(
-        default=0.5, description="Power of the article's popularity; 0: it does not matter."
+        default=0.25, description="Power of the article's popularity; 0: it does not matter."
+    )
+    repeat_group: str | None = Field(
+        default="product_type_name",
+        description=(
+            "Column of the articles whose values share a repeat rate; article_id: each article has "
+            "its own; null: all are alike."
+        ),
+    )
+    repeat_days: Annotated[int, Field(ge=1)] = Field(
+        default=7, description="Bought again within this many days counts as a repeat."
+    )
+    repeat_smoothing: Annotated[float, Field(gt=0)] = Field(
+        default=50.0,
+        description="Purchases at the shop's average rate that each group starts with.",
     )
 
 
 class Repurchase:
-    """A customer's own articles that are still on sale."""
+    """A customer's own articles that are still on sale.
 
-    def __init__(self, settings: RepurchaseSettings | None = None) -> None:
+    Parameters
+    ----------
+    settings
+        Of repurchase.
+    popularity
+        How popularity is counted, and so what is on sale.
+    """
+
+    def __init__(
+        self,
+        settings: RepurchaseSettings | None = None,
+        popularity: PopularitySettings | None = None,
+    ) -> None:
         self.settings = settings or RepurchaseSettings()
+        self.popularity = popularity or PopularitySettings()
         self._factors = pl.DataFrame()
 
     def fit(self, history: History) -> Self:
-        """Take the popularity of the articles on sale."""
-        self._factors = popularity_factors(history, self.settings)
+        """Take popularity and repeat rate of the articles on sale."""
+        settings = self.settings
+        popularity = article_popularity(history, self.popularity)
+        self._factors = popularity.join(
+            repeat_rates(history, settings), on="article", how="left", maintain_order="left"
+        ).select(
+            "article",
+            factor=pl.col("popularity").pow(settings.popularity_power)
+            * pl.col("rate").fill_null(1.0),
+        )
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
@@ -59,15 +99,50 @@ class Repurchase:
         return self
 
 
-def popularity_factors(history: History, settings: RepurchaseSettings) -> pl.DataFrame:
-    """``popularity ** popularity_power`` of the articles on sale: ``article``, ``factor``."""
-    return article_popularity(history, settings).select(
-        "article", factor=pl.col("popularity").pow(settings.popularity_power)
+def repeat_rates(history: History, settings: RepurchaseSettings) -> pl.DataFrame:
+    """Repeat rate of every article's group over the shop's, smoothed: ``article``, ``rate``.
+
+    1 for an article whose group is not known, or with no group at all.
+    """
+    if settings.repeat_group is None:
+        return history.articles.select("article", rate=pl.lit(1.0))
+    counts = history.collect(_repeats, settings.repeat_days, label="repeated purchases")
+    per_article = np.zeros((2, history.n_articles), dtype=np.int64)
+    for row, column in enumerate(("purchases", "repeats")):
+        np.add.at(per_article[row], counts["article"].to_numpy(), counts[column].to_numpy())
+    average = per_article[1].sum() / max(per_article[0].sum(), 1)
+    if average == 0:
+        return history.articles.select("article", rate=pl.lit(1.0))
+    smoothing = settings.repeat_smoothing
+    groups = history.articles.select(
+        "article",
+        group=settings.repeat_group,
+        purchases=pl.Series(per_article[0]),
+        repeats=pl.Series(per_article[1]),
+    )
+    rate = (pl.col("repeats").sum() + smoothing * average) / (pl.col("purchases").sum() + smoothing)
+    return groups.select(
+        "article",
+        rate=pl.when(pl.col("group").is_null()).then(1.0).otherwise(rate.over("group") / average),
     )
 
 
-def purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
-    """Decayed number of purchases of every (customer, article): column ``units`` of ``UNIT``."""
-    return batch.transactions.group_by("customer", "article").agg(
-        decay_units(batch.as_of, exponent).sum().alias("units")
+def _repeats(partition: Partition, days: int) -> pl.DataFrame:
+    """Purchase days of each article, and how many of them the same customer soon repeated."""
+    rows = (
+        partition.read_transactions(["customer", "article", "t_dat"])
+        .unique()
+        .sort("customer", "article", "t_dat")
+    )
+    same = (pl.col("customer") == pl.col("customer").shift(-1)) & (
+        pl.col("article") == pl.col("article").shift(-1)
+    )
+    soon = (pl.col("t_dat").shift(-1) - pl.col("t_dat")).dt.total_days() <= days
+    return (
+        rows.select("article", repeated=(same & soon).fill_null(False))
+        .group_by("article")
+        .agg(
+            pl.len().cast(pl.Int64).alias("purchases"),
+            pl.col("repeated").sum().cast(pl.Int64).alias("repeats"),
+        )
     )

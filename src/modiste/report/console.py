@@ -1,0 +1,202 @@
+"""Tables for the terminal: the account of an ingest, the results of a run, the scores of a file.
+
+A table that is wider than the terminal is printed as several, each with the first column, rather
+than with figures cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from modiste.data.manifest import Manifest
+from modiste.report.results import Interval, RunMetrics, metric_titles, readable, signed
+
+# Columns of the output where there is no terminal to ask: a log or a pipe is not cut to 80.
+_PIPE_WIDTH = 160
+
+
+class Results(Protocol):
+    """Where a run lies, and the content of its ``metrics.json``."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+
+
+def print_ingest_account(
+    manifest: Manifest, folder: Path | None = None, console: Console | None = None
+) -> None:
+    """Print where each table's rows went, and why rows were rejected or repaired.
+
+    Parameters
+    ----------
+    manifest
+        Of the prepared folder.
+    folder
+        The prepared folder, to say where the rejected rows lie.
+    console
+        Where to print; by default standard output.
+    """
+    console = console or _console()
+    _print_table(
+        console,
+        "Rows of the ingest",
+        ["table", "in", "out", "rejected", "repaired", "added"],
+        [
+            [
+                name,
+                _count(account.rows_in),
+                _count(account.rows_out),
+                _count(account.rows_rejected),
+                _count(sum(account.repaired.values())),
+                _count(account.added),
+            ]
+            for name, account in manifest.tables.items()
+        ],
+    )
+    reasons = [
+        [f"{name}: {what}", reason, _count(rows)]
+        for name, account in manifest.tables.items()
+        for what, by_reason in (("rejected", account.rejected), ("repaired", account.repaired))
+        for reason, rows in by_reason.items()
+    ]
+    if reasons:
+        _print_table(console, "Reasons", ["rows", "reason", "number"], reasons, texts=2)
+    if any(account.rows_rejected for account in manifest.tables.values()):
+        place = folder / "rejects" if folder else "rejects/ in the folder of prepared tables"
+        _print_line(console, f"Rejected rows, with file, line and reason: {place}")
+    _print_line(
+        console,
+        f"Days {manifest.first_day} to {manifest.last_day}, in {manifest.partitions:,} "
+        f"partition{'s' if manifest.partitions != 1 else ''} of up to "
+        f"{manifest.partition_customers:,} customers.",
+    )
+
+
+def print_results(result: Results, console: Console | None = None) -> None:
+    """Print what every model scored on the test window, best first, and where the outputs lie.
+
+    Parameters
+    ----------
+    result
+        A run.
+    console
+        Where to print; by default standard output.
+    """
+    console = console or _console()
+    metrics = RunMetrics.of(result.metrics)
+    test, settings = metrics.test, metrics.settings
+    further = [f"recall@{depth}" for depth in settings.recall_at]
+    titles = metric_titles(settings.k, ["average_precision", "recall", *further, "hit"])
+    main, *others = titles.values()
+    rows = []
+    for name, model in test.best_first():
+        row = [readable(name), f"{model.main.mean:.4f}", _interval(model.main)]
+        gap = model.main.difference
+        row += [signed(gap.mean), _interval(gap, signed)] if gap else ["reference", ""]
+        row += [f"{model.metrics[other].mean:.4f}" for other in list(titles)[1:]]
+        coverage = model.catalogue.get("coverage")
+        rows.append([*row, "" if coverage is None else f"{coverage:.1%}"])
+    level = f"{settings.level:.0%} interval"
+    _print_table(
+        console,
+        f"Test window {test.window}: {test.customers:,} customers",
+        ["model", main, level, f"vs. {readable(test.reference)}", level, *others, "coverage"],
+        rows,
+    )
+    for name in ("submission.csv", "metrics.json", "report.html"):
+        if (result.folder / name).exists():
+            _print_line(console, f"{name:<15} {result.folder / name}")
+
+
+def print_scores(scores: pl.DataFrame, k: int = 12, console: Console | None = None) -> None:
+    """Print the means of a submission's scores.
+
+    Parameters
+    ----------
+    scores
+        As of :func:`modiste.evaluation.metrics.score_customers`.
+    k
+        Number of recommendations that were scored.
+    console
+        Where to print; by default standard output.
+    """
+    names = [name for name in scores.columns if name not in ("customer", "n_labels")]
+    means = scores.select(pl.col(names).mean()).row(0, named=True)
+    titles = metric_titles(k, names)
+    _print_table(
+        console or _console(),
+        f"Means over {scores.height:,} customers who bought",
+        ["metric", "mean"],
+        [[titles[name], "" if mean is None else f"{mean:.5f}"] for name, mean in means.items()],
+    )
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def _count(rows: int) -> str:
+    return f"{rows:,}"
+
+
+def _interval(interval: Interval, number: Any = "{:.4f}".format) -> str:
+    return f"[{number(interval.low)}, {number(interval.high)}]"
+
+
+def _print_line(console: Console, line: str) -> None:
+    # A path is for copying: it goes on one line, however long.
+    console.print(Text(line), soft_wrap=True)
+
+
+def _print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: int = 1,
+) -> None:
+    """Print a table; ``texts`` of its first columns are texts, the others figures."""
+    console.print(Text(f"\n{title}", style="bold"))
+    without_end = console.options.update(width=10_000)
+    shown = list(range(texts, len(columns)))
+    while shown:
+        # As many figures as fit, but one at least; beside it the texts are folded.
+        for n in range(len(shown), 0, -1):
+            table = _table(columns, rows, [*range(texts), *shown[:n]], texts)
+            if Measurement.get(console, without_end, table).maximum <= console.width:
+                break
+        console.print(table)
+        shown = shown[n:]
+        if shown:
+            console.print()
+
+
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int], texts: int
+) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index in shown:
+        is_text = index < texts
+        table.add_column(
+            Text(columns[index]),
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in shown))
+    return table

@@ -1,0 +1,498 @@
+"""The plots of the page, as plain Plotly figures.
+
+Colours are names of the page's CSS variables, put in by its script: so the plots follow light and
+dark. Texts of the shop's own are made harmless by :func:`plot_text`, as Plotly reads a little HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from modiste.report.results import Group, WindowScores, long_day, readable
+from modiste.report.shop import ShopStatistics
+
+Figure = dict[str, Any]
+
+# Name, title, a sentence that says what one sees, figure.
+Plot = tuple[str, str, str, Figure]
+
+_ACCENT, _REFERENCE, _OTHER = "var(--accent)", "var(--reference)", "var(--other)"
+_MUTED, _INK, _BAR = "var(--muted)", "var(--ink)", "var(--bar)"
+
+_LONGEST_LABEL = 26
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_ROW_HEIGHT = 34
+
+# Buckets of purchases per customer: first value of each.
+_PURCHASE_BUCKETS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
+
+
+def plot_text(text: str) -> str:
+    """A text of the shop's, to be shown in a plot as it is, and cut where it is long."""
+    text = " ".join(text.split())
+    if len(text) > _LONGEST_LABEL:
+        text = text[: _LONGEST_LABEL - 1] + "…"
+    return html.escape(text, quote=False)
+
+
+def map_by_model(scores: WindowScores, chosen: str, title: str, ceiling: float | None) -> Figure:
+    """Every model's MAP with its interval, best on top, and the best possible one as a line."""
+    models = scores.best_first()[::-1]
+    figure: Figure = {
+        "data": [
+            _dots(
+                [model for _, model in models],
+                [_colour(name, chosen, scores.reference) for name, _ in models],
+            )
+        ],
+        "layout": {
+            "height": 80 + _ROW_HEIGHT * len(models),
+            "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
+            "yaxis": _rows([readable(name) for name, _ in models]),
+        },
+    }
+    if ceiling is not None:
+        figure["layout"] |= _vertical_line(ceiling, f"best possible {ceiling:.4f}")
+    return figure
+
+
+def map_by_segment(
+    kind: str, scores: WindowScores, shown: Sequence[str], chosen: str, title: str
+) -> Figure:
+    """MAP of some models in every segment of a kind, with its number of customers."""
+    groups = scores.models[shown[0]].segments[kind]
+    segments = list(groups)[::-1]
+    customers = {segment: group.customers for segment, group in groups.items()}
+    data = [
+        _dots(
+            [scores.models[name].segments[kind][segment] for segment in segments],
+            _colour(name, chosen, scores.reference),
+            # Models stand beside one another within a segment's row.
+            offset=0.22 * ((len(shown) - 1) / 2 - place),
+        )
+        | {"name": readable(name)}
+        for place, name in enumerate(shown)
+    ]
+    return {
+        "data": data,
+        "layout": {
+            "height": 80 + 48 * len(segments),
+            "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
+            "yaxis": _rows([f"{name} ({customers[name]:,})" for name in segments]),
+        },
+    }
+
+
+def weight_search(trials: pl.DataFrame, title: str) -> Figure:
+    """MAP of every weight vector tried, and of the best up to then."""
+    tried = list(range(1, trials.height + 1))
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "tried",
+                "x": tried,
+                "y": _rounded(trials["score"], 6),
+                "marker": {"color": _MUTED, "size": 4, "opacity": 0.6},
+                "hovertemplate": "trial %{x}: %{y:.4f}<extra></extra>",
+            },
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "best so far",
+                "x": tried,
+                "y": _rounded(trials["score"].cum_max(), 6),
+                "line": {"color": _ACCENT, "width": 2.5, "shape": "hv"},
+                "hovertemplate": "best after trial %{x}: %{y:.4f}<extra></extra>",
+            },
+        ],
+        "layout": {
+            "height": 320,
+            "xaxis": {"title": {"text": "trial"}},
+            "yaxis": {"title": {"text": title}},
+        },
+    }
+
+
+def shop_figures(shop: ShopStatistics) -> list[Plot]:
+    """Give the plots of the shop that its columns allow.
+
+    Returns
+    -------
+    For each plot its name, its title, a sentence that says what it shows, and the figure.
+    """
+    plots: list[Plot] = []
+    if shop.transactions:
+        plots += _sales(shop)
+    if shop.customers:
+        plots.append(_purchases(shop))
+    optional = (_gaps, _baskets, _lives, _lorenz, _sections, _ages, _prices)
+    return plots + [plot for draw in optional if (plot := draw(shop)) is not None]
+
+
+def _sales(shop: ShopStatistics) -> list[Plot]:
+    days, weekdays = shop.sales_by_day, shop.sales_by_weekday
+    busiest = days.sort("sales", "day", descending=[True, False]).row(0, named=True)
+    by_day = {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [day.isoformat() for day in days["day"]],
+                "y": days["sales"].to_list(),
+                "line": {"color": _ACCENT, "width": 1.5},
+                "fill": "tozeroy",
+                "fillcolor": "var(--accent-soft)",
+                "hovertemplate": "%{x|%a %d %b %Y}: %{y:,}<extra></extra>",
+            }
+        ],
+        "layout": {"yaxis": {"title": {"text": "pieces"}, "rangemode": "tozero"}},
+    }
+    top = weekdays.sort("sales", "weekday", descending=[True, False]).row(0, named=True)
+    return [
+        (
+            "sales-by-day",
+            "Sales by day",
+            f"Pieces sold on each day, {shop.transactions:,} in all. The busiest day was "
+            f"{long_day(busiest['day'])} with {busiest['sales']:,}.",
+            by_day,
+        ),
+        (
+            "sales-by-weekday",
+            "Week",
+            f"Mean pieces of each day of the week. The strongest is "
+            f"{_WEEKDAYS[top['weekday'] - 1]} with {top['sales']:,.0f}.",
+            _bars(
+                [_WEEKDAYS[weekday - 1] for weekday in weekdays["weekday"]],
+                _rounded(weekdays["sales"], 1),
+                y="pieces",
+            ),
+        ),
+    ]
+
+
+def _purchases(shop: ShopStatistics) -> Plot:
+    bounds = [*_PURCHASE_BUCKETS, None]
+    names, counts = [], []
+    for low, after in pairwise(bounds):
+        of_bucket = shop.purchases.filter(
+            pl.col("value") >= low, pl.lit(True) if after is None else pl.col("value") < after
+        )
+        last = None if after is None else after - 1
+        names.append(f"{low}+" if last is None else f"{low}" if last == low else f"{low}–{last}")
+        counts.append(_total(of_bucket))
+    return (
+        "purchases",
+        "Purchases per customer",
+        f"Customers by the pieces they have bought so far. {shop.buyers:,} of "
+        f"{shop.customers:,} have bought anything; half of these at most "
+        f"{_quantile(shop.purchases.filter(pl.col('value') > 0), 0.5):,}.",
+        _bars(names, counts, x="pieces", y="customers"),
+    )
+
+
+def _gaps(shop: ShopStatistics) -> Plot | None:
+    if shop.gaps.is_empty():
+        return None
+    quartiles = [_quantile(shop.gaps, share) for share in (0.25, 0.5, 0.75)]
+    last = 60
+    longer = _total(shop.gaps.filter(pl.col("value") > last)) / _total(shop.gaps)
+    return (
+        "gaps",
+        "Days between purchases",
+        f"Days from one purchase day of a customer to the next: median {quartiles[1]}, quartiles "
+        f"{quartiles[0]} and {quartiles[2]}; {longer:.0%} are longer than {last} days and not "
+        "drawn.",
+        _histogram(shop.gaps.filter(pl.col("value") <= last), x="days", y="times"),
+    )
+
+
+def _baskets(shop: ShopStatistics) -> Plot | None:
+    if shop.baskets.is_empty():
+        return None
+    last = 10
+    within = shop.baskets.filter(pl.col("value") <= last)
+    names = [*(str(value) for value in within["value"]), f"{last + 1}+"]
+    more = _total(shop.baskets.filter(pl.col("value") > last))
+    return (
+        "baskets",
+        "Baskets",
+        f"Pieces that a customer buys on one day: median {_quantile(shop.baskets, 0.5)}, upper "
+        f"quartile {_quantile(shop.baskets, 0.75)}.",
+        _bars(names, [*within["count"].to_list(), more], x="pieces", y="baskets"),
+    )
+
+
+def _lives(shop: ShopStatistics) -> Plot | None:
+    if shop.lives.is_empty():
+        return None
+    weeks = (
+        shop.lives.group_by(value=(pl.col("value") - 1) // 7 + 1)
+        .agg(pl.col("count").sum())
+        .sort("value")
+    )
+    return (
+        "lives",
+        "Life of an article",
+        "Weeks from an article's first sale to its last one so far: half of them live at most "
+        f"{_quantile(shop.lives, 0.5):,} days. Articles still on sale are not at their end yet.",
+        _histogram(weeks, x="weeks", y="articles"),
+    )
+
+
+def _lorenz(shop: ShopStatistics) -> Plot | None:
+    if shop.lorenz.is_empty():
+        return None
+    least = shop.lorenz.filter(pl.col("articles") <= 0.9)["sales"][-1]
+    ticks = {"tickformat": ".0%", "range": [0, 1]}
+    return (
+        "lorenz",
+        "Concentration of sales",
+        "The share of sales (upright) of the share of articles (across), the least sold ones "
+        f"first. The best tenth has {1 - least:.0%} of all sales; the Gini coefficient is "
+        f"{shop.gini:.3f} (0: all sell alike, 1: one sells all). {shop.sold_articles:,} of "
+        f"{shop.articles:,} articles have sold.",
+        {
+            "data": [
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": [0, 1],
+                    "y": [0, 1],
+                    "line": {"color": _MUTED, "width": 1, "dash": "dot"},
+                    "hoverinfo": "skip",
+                },
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": _rounded(shop.lorenz["articles"], 4),
+                    "y": _rounded(shop.lorenz["sales"], 5),
+                    "line": {"color": _ACCENT, "width": 2.5},
+                    "fill": "tozeroy",
+                    "fillcolor": "var(--accent-soft)",
+                    "hovertemplate": "%{x:.0%} of the articles: %{y:.1%} of sales<extra></extra>",
+                },
+            ],
+            "layout": {
+                "xaxis": ticks | {"title": {"text": "articles"}},
+                "yaxis": ticks | {"title": {"text": "sales"}},
+            },
+        },
+    )
+
+
+def _ages(shop: ShopStatistics) -> Plot | None:
+    if shop.ages.is_empty():
+        return None
+    known = _total(shop.ages)
+    return (
+        "ages",
+        "Age of customers",
+        f"Customers by age, known of {known:,} of {shop.customers:,}: median "
+        f"{_quantile(shop.ages, 0.5)} years.",
+        _histogram(shop.ages, x="years", y="customers"),
+    )
+
+
+def _sections(shop: ShopStatistics) -> Plot | None:
+    if shop.sections.is_empty():
+        return None
+    top = shop.sections.head(12)
+    shares = (top["sales"] / shop.transactions).to_list()
+    return (
+        "sections",
+        "Sections",
+        f"Share of all sales of the {top.height} best-selling sections, of "
+        f"{shop.sections.height}: together {sum(shares):.0%}.",
+        {
+            "data": [
+                {
+                    "type": "bar",
+                    "orientation": "h",
+                    "x": [round(share, 5) for share in shares[::-1]],
+                    "y": list(range(top.height)),
+                    "marker": {"color": _BAR},
+                    "hovertemplate": "%{x:.1%}<extra></extra>",
+                }
+            ],
+            "layout": {
+                "xaxis": {"tickformat": ".0%", "title": {"text": "share of pieces"}},
+                "yaxis": _rows(top["section"].to_list()[::-1]),
+            },
+        },
+    )
+
+
+def _prices(shop: ShopStatistics) -> Plot | None:
+    if shop.prices.is_empty():
+        return None
+    prices = shop.prices
+    edges = _rounded(prices["low"], 6), _rounded(prices["high"], 6)
+    below = prices["count"].cum_sum() < _total(prices) / 2
+    median = prices.filter(~below).row(0, named=True)
+    return (
+        "prices",
+        "Prices",
+        "Pieces sold by price, in the shop's unit; the scale is logarithmic. Half of all pieces "
+        f"cost at most {median['high']:,.3g}.",
+        {
+            "data": [
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": [edges[0][0], *edges[0], edges[1][-1]],
+                    "y": [0, *prices["count"].to_list(), 0],
+                    "line": {"color": _ACCENT, "width": 1.5, "shape": "hv"},
+                    "fill": "tozeroy",
+                    "fillcolor": "var(--accent-soft)",
+                    "hovertemplate": "from %{x:.3g}: %{y:,}<extra></extra>",
+                }
+            ],
+            "layout": {
+                "xaxis": {"type": "log", "title": {"text": "price"}}
+                | _ticks(edges[0][0], edges[1][-1]),
+                "yaxis": {"title": {"text": "pieces"}, "rangemode": "tozero"},
+            },
+        },
+    )
+
+
+def _dots(
+    scores: Sequence[Group],
+    colour: str | list[str],
+    offset: float = 0.0,
+) -> Figure:
+    """Means as dots with their intervals, in rows 0, 1, … from the bottom, moved by ``offset``."""
+    mains = [group.main for group in scores]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "cliponaxis": False,
+        "x": [round(main.mean, 6) for main in mains],
+        "y": [row + offset for row in range(len(mains))],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [round(main.high - main.mean, 6) for main in mains],
+            "arrayminus": [round(main.mean - main.low, 6) for main in mains],
+            "thickness": 1.5,
+            "width": 4,
+            "color": colour if isinstance(colour, str) else _MUTED,
+        },
+        "marker": {"color": colour, "size": 10},
+        "customdata": [[group.main.low, group.main.high, group.customers] for group in scores],
+        "hovertemplate": "%{x:.4f} [%{customdata[0]:.4f}, %{customdata[1]:.4f}], "
+        "%{customdata[2]:,} customers<extra></extra>",
+    }
+
+
+def _rows(names: Sequence[str]) -> Figure:
+    """An axis of names, by number: two names may be the same once they are cut."""
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [plot_text(name) for name in names],
+        "range": [-0.6, len(names) - 0.4],
+        "showgrid": False,
+        "zeroline": False,
+    }
+
+
+def _colour(name: str, chosen: str, reference: str) -> str:
+    return _ACCENT if name == chosen else _REFERENCE if name == reference else _OTHER
+
+
+def _ticks(low: float, high: float) -> Figure:
+    """Ticks of a logarithmic axis: 1, 2, 5, 10, … or powers of ten alone where it is long."""
+    steps = (1, 2, 5) if high < 1000 * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return {"tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
+
+
+def _vertical_line(at: float, text: str) -> Mapping[str, Any]:
+    return {
+        "shapes": [
+            {
+                "type": "line",
+                "x0": at,
+                "x1": at,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": _INK, "width": 1.5, "dash": "dash"},
+            }
+        ],
+        "annotations": [
+            {
+                "x": at,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "xanchor": "right",
+                "text": text,
+                "showarrow": False,
+                "font": {"color": _INK},
+            }
+        ],
+    }
+
+
+def _bars(names: Sequence[str], values: Sequence[float], x: str = "", y: str = "") -> Figure:
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "x": list(names),
+                "y": list(values),
+                "marker": {"color": _BAR},
+                "hovertemplate": "%{x}: %{y:,}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "xaxis": {"type": "category", "title": {"text": x}, "showgrid": False},
+            "yaxis": {"title": {"text": y}, "rangemode": "tozero"},
+        },
+    }
+
+
+def _histogram(counts: pl.DataFrame, x: str, y: str) -> Figure:
+    """One bar a whole number, without gaps."""
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "x": counts["value"].to_list(),
+                "y": counts["count"].to_list(),
+                "marker": {"color": _BAR},
+                "hovertemplate": f"%{{x}} {x}: %{{y:,}} {y}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "bargap": 0.08,
+            "xaxis": {"title": {"text": x}, "showgrid": False},
+            "yaxis": {"title": {"text": y}, "rangemode": "tozero"},
+        },
+    }
+
+
+def _quantile(counts: pl.DataFrame, share: float) -> int:
+    """The smallest value that a share of the counted things does not exceed."""
+    if counts.is_empty():
+        return 0
+    reached = counts["count"].cum_sum() >= share * _total(counts)
+    return int(counts.filter(reached)["value"][0])
+
+
+def _total(counts: pl.DataFrame) -> int:
+    return int(counts["count"].sum())
+
+
+def _rounded(values: pl.Series, digits: int) -> list[float]:
+    return values.cast(pl.Float64).round(digits).to_list()

@@ -1,0 +1,160 @@
+"""A small run on a shop whose every text is hostile, and the page made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from modiste.data.dataset import Dataset, Window
+from modiste.data.manifest import Manifest
+from modiste.evaluation.backtest import BacktestResult, Catalogue, evaluate, recommend_to
+from modiste.evaluation.segments import segment_customers
+from modiste.evaluation.settings import EvaluationSettings
+from modiste.models.blend import BASELINES, Blend, BlendSettings, blend_proposals
+from modiste.report.run import write_run_report
+from shops import write_prepared
+
+FIRST_DAY = date(2020, 6, 1)
+DAYS = 60
+TEST = Window(FIRST_DAY + timedelta(days=DAYS - 7), 7)
+
+SCRIPT = "</script><script>alert('owned')</script>"
+IMAGE = '"\'><img src="http://evil.example/x.png" onerror=alert(1)>&amp;{{ 7 * 7 }}'
+LINK = '<a href="javascript:alert(2)">section</a>'
+
+TIMINGS = {"fit": {"seconds": 12.5, "peak_mib": 900.0}, "tune": {"seconds": 3.0, "peak_mib": 1.5}}
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """What the stages before the report leave."""
+
+    dataset: Dataset
+    sources: Blend
+    folder: Path
+    images: Path
+
+    def write(
+        self,
+        target: Path,
+        timings: dict[str, dict[str, float]] = TIMINGS,
+        customers: int = 6,
+        ceiling: float | None = 0.4,
+    ) -> str:
+        """Write the page; give its text back."""
+        write_run_report(
+            target,
+            dataset=self.dataset,
+            submit=self.dataset.next_day,
+            sources=self.sources.sources,
+            candidates=20,
+            evaluated=self.folder,
+            tuned=self.folder,
+            config=f"seed: 0\nnote: {SCRIPT}\n",
+            timings=timings,
+            customers=customers,
+            images=self.images,
+            seed=3,
+            ceiling=ceiling,
+        )
+        return target.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Evaluate the baselines and a blend on 60 customers in three partitions."""
+    folder = tmp_path_factory.mktemp("run")
+    dataset = Dataset.open(_hostile_shop(folder / "shop"))
+    settings = EvaluationSettings(resamples=50)
+    weights = {name: 0.0 if name == "most_frequent" else 1.0 for name in BASELINES}
+    results = {}
+    for window in (TEST.earlier(), TEST):
+        history, labels = dataset.until(window.as_of), dataset.purchases(window)
+        blend = Blend(BlendSettings(), dict.fromkeys(BASELINES, 1.0)).fit(history)
+        proposals = recommend_to(history, blend.sources, labels["customer"].unique(), 100)
+        results[window] = evaluate(
+            {"blend": blend_proposals(proposals, weights, 100), **proposals},
+            labels,
+            segment_customers(history, labels["customer"].unique()),
+            Catalogue.of(history, history.article_sales["article"].unique()),
+            reference="popularity",
+            settings=settings,
+        )
+    found = BacktestResult(results, settings).to_dict()
+    validation, test = found["windows"]
+    metrics = {
+        "weights": weights,
+        "test": test,
+        "validation": [validation],
+        "settings": found["settings"],
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    trials = [{**weights, "score": score} for score in (0.1, 0.2, 0.15, 0.3)]
+    pl.DataFrame(trials).write_parquet(folder / "trials.parquet")
+    images = folder / "images"
+    for name in ("0000000001", "0000002"):
+        (images / name[:3]).mkdir(parents=True, exist_ok=True)
+        (images / name[:3] / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
+    return SmallRun(dataset, blend, folder, images)
+
+
+@pytest.fixture(scope="session")
+def page(run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's report."""
+    target = tmp_path_factory.mktemp("page") / "report.html"
+    run.write(target)
+    return target
+
+
+def _hostile_shop(folder: Path) -> Path:
+    rng = np.random.default_rng(5)
+    n_customers, n_articles, n_rows = 60, 40, 1200
+    names = [SCRIPT, IMAGE, "A name without any end " * 12, "Ordinary trousers"]
+    write_prepared(
+        folder,
+        pl.DataFrame(
+            {
+                "article": range(n_articles),
+                "product_code": [f"{article // 2:07d}" for article in range(n_articles)],
+                "prod_name": [names[article % 4] for article in range(n_articles)],
+                "product_type_name": [("Dress", IMAGE, None)[a % 3] for a in range(n_articles)],
+                "colour_group_name": [("Dark Blue", SCRIPT)[a % 2] for a in range(n_articles)],
+                "section_name": [(LINK, SCRIPT, "Men & women")[a % 3] for a in range(n_articles)],
+            }
+        ),
+        pl.DataFrame(
+            {
+                "customer": range(n_customers),
+                "customer_id": [f"{IMAGE}{customer}" for customer in range(n_customers)],
+                "age": [None if c % 5 == 0 else 16 + c for c in range(n_customers)],
+            }
+        ),
+        pl.DataFrame(
+            {
+                # The last six customers buy in the last week alone.
+                "customer": np.concatenate(
+                    [rng.integers(0, n_customers - 6, n_rows), np.arange(54, 60)]
+                ),
+                "article": (n_articles * rng.random(n_rows + 6) ** 2).astype(np.int32),
+                "t_dat": [
+                    FIRST_DAY + timedelta(days=int(day))
+                    for day in [*rng.integers(0, DAYS, n_rows), *[DAYS - 2] * 6]
+                ],
+                "price": rng.choice([0.1, 0.2, 0.5], n_rows + 6),
+            }
+        ),
+        partition_customers=20,
+    )
+    manifest = Manifest.read(folder)
+    account = manifest.tables["transactions"].model_copy(
+        update={"files": [SCRIPT], "rejected": {IMAGE: 3}, "repaired": {"zeros": 4}}
+    )
+    tables = {**manifest.tables, "transactions": account}
+    manifest.model_copy(update={"tables": tables}).write(folder)
+    return folder

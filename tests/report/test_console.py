@@ -1,0 +1,103 @@
+"""Tables on the terminal: whole figures in any width, and no markup from the shop's texts."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from modiste.data.manifest import Manifest
+from modiste.report.console import print_ingest_account, print_results, print_scores
+from modiste.report.results import signed
+
+
+@dataclass(frozen=True)
+class Result:
+    folder: Path
+    metrics: dict[str, Any]
+
+
+@pytest.fixture
+def result(run: Any) -> Result:
+    text = (run.folder / "metrics.json").read_text(encoding="utf-8")
+    return Result(run.folder, json.loads(text))
+
+
+def _printed(width: int) -> tuple[Console, io.StringIO]:
+    text = io.StringIO()
+    return Console(file=text, width=width), text
+
+
+@pytest.mark.parametrize("width", [36, 60, 90, 200])
+def test_results_have_whole_figures(result: Result, width: int) -> None:
+    console, text = _printed(width)
+    print_results(result, console)
+    printed = text.getvalue()
+    figures = printed.split()
+    for model in result.metrics["test"]["models"].values():
+        score = model["metrics"]["average_precision"]
+        assert f"{score['mean']:.4f}" in figures
+        assert f"[{score['low']:.4f}, {score['high']:.4f}]" in printed
+        assert f"{model['catalogue']['coverage']:.1%}" in figures
+    assert "…" not in printed
+    assert str(result.folder / "metrics.json") in printed
+    assert "submission.csv" not in printed  # this run has none
+    table = [line for line in printed.splitlines() if str(result.folder) not in line]
+    assert max(map(len, table)) <= width
+
+
+def test_results_are_best_first(result: Result) -> None:
+    console, text = _printed(200)
+    print_results(result, console)
+    rows = [line.split("  ")[0] for line in text.getvalue().splitlines()[3:]]
+    models = result.metrics["test"]["models"]
+    best = max(models, key=lambda name: models[name]["metrics"]["average_precision"]["mean"])
+    assert rows[0].replace(" ", "_") == best
+
+
+def test_piped_results_are_not_cut(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    print_results(result)
+    printed = capsys.readouterr().out
+    assert printed.count("coverage") == 1
+    assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_ingest_account(run: Any, width: int) -> None:
+    manifest = Manifest.read(run.dataset.folder)
+    account = manifest.tables["transactions"].model_copy(
+        update={"rows_in": 31_788_324, "rejected": {"[bold]no such article[/bold]": 1_234_567}}
+    )
+    tables = {**manifest.tables, "transactions": account}
+    console, text = _printed(width)
+    print_ingest_account(manifest.model_copy(update={"tables": tables}), Path("/prepared"), console)
+    printed = text.getvalue()
+    assert "31,788,324" in printed
+    assert printed.count("1,234,567") == 2
+    assert "[bold]" in printed
+    assert "/prepared/rejects" in printed
+
+
+def test_scores() -> None:
+    scores = pl.DataFrame(
+        {"customer": [1, 2], "n_labels": [1, 1], "average_precision": [0.5, 0.25], "hit": [1, 1]}
+    )
+    console, text = _printed(80)
+    print_scores(scores, console=console)
+    assert "2 customers" in text.getvalue()
+    assert ["MAP@12", "0.37500"] in [line.split() for line in text.getvalue().splitlines()]
+
+
+def test_signs() -> None:
+    assert [signed(value) for value in (0.12345, -0.00004, 0.0, -0.2)] == [
+        "+0.1235",
+        "0.0000",
+        "0.0000",
+        "-0.2000",
+    ]
