@@ -385,7 +385,7 @@ def test_truth_files_agree_with_each_other(demo: Written) -> None:
     assert truth["customer_id"].equals(demo.customers["customer_id"])
     assert (truth["article_ids"].list.len() == PLACES).all()
     assert (truth["article_ids"].list.n_unique() == PLACES).all()
-    weighted = (truth["expected_ap"] * truth["buys"]).sum() / truth["buys"].sum()
+    weighted = np.average(truth["expected_ap"], weights=truth["buys"])
     assert notes["expected_map"] == pytest.approx(weighted)
     assert notes["expected_buyers"] == pytest.approx(truth["buys"].sum())
     gap = abs(notes["simulated_map"] - notes["expected_map"])
@@ -470,7 +470,7 @@ def test_circles_show_in_baskets_but_not_in_attributes(horizon: Horizon) -> None
     assert first.std() > 0.2
     for attribute in (niches.section, niches.style, niches.palette, niches.tier):
         in_circle = [np.bincount(attribute[niches.circle == c], minlength=30) for c in (0, 1)]
-        assert np.array_equal(*in_circle)
+        assert np.array_equal(in_circle[0], in_circle[1])
 
 
 def test_descriptions_tell_the_style(demo: Written) -> None:
@@ -491,7 +491,8 @@ def test_statistics_of_the_demo_are_those_of_a_fashion_shop(demo: Written) -> No
     assert 0.12 < s["exact_repeats"] < 0.32
     assert s["jaccard_100"] < 0.6
     assert 1.0 < s["saturday"] < 1.25
-    assert (s["age_q1"], s["age_q3"]) == (pytest.approx(24, abs=2), pytest.approx(49, abs=2))
+    assert 22 <= s["age_q1"] <= 26
+    assert 47 <= s["age_q3"] <= 51
 
 
 # --- statistics by hand --------------------------------------------------------------------
