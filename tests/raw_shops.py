@@ -94,14 +94,14 @@ class Prepared:
                 for row in csv.DictReader(file)
             ]
 
-    def bytes(self) -> dict[str, bytes]:
+    def all_bytes(self) -> dict[str, bytes]:
         """Every file's bytes by its name."""
         paths = (path for path in self.folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
     def table_bytes(self) -> dict[str, bytes]:
         """The bytes of the tables: what does not name the raw files."""
-        return {name: data for name, data in self.bytes().items() if name.endswith(".parquet")}
+        return {name: data for name, data in self.all_bytes().items() if name.endswith(".parquet")}
 
 
 def prepare(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -15,14 +17,15 @@ from modiste.data.encoding import AMBIGUOUS, UNKNOWN, Vocabulary
 _IDS = st.lists(st.text(alphabet="01ab", max_size=4), max_size=40)
 
 
-def _series(ids: list[str | None]) -> pl.Series:
+def _series(ids: Sequence[str | None]) -> pl.Series:
     return pl.Series("id", ids, dtype=pl.String)
 
 
 def _collide(ids: pl.Series) -> npt.NDArray[np.uint64]:
     """Give three hashes only, the smallest and the largest among them."""
     spread = np.array([0, 1 << 40, (1 << 64) - 1], np.uint64)
-    return spread[(ids.hash() % 3).to_numpy()]
+    hashes: npt.NDArray[np.uint64] = spread[(ids.hash() % 3).to_numpy()]
+    return hashes
 
 
 @pytest.mark.parametrize("collide", [False, True])

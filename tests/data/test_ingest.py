@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import polars as pl
@@ -123,7 +124,7 @@ def test_block_size_and_workers_change_no_byte(
         block_bytes=block_bytes,
         partition_customers=40,
     )
-    assert shop.bytes() == expected.bytes()
+    assert shop.all_bytes() == expected.all_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def cluster() -> Iterator[Engine]:
 
 @pytest.mark.parametrize("add", [False, True])
 def test_a_cluster_changes_no_byte(raw: Path, tmp_path: Path, cluster: Engine, add: bool) -> None:
-    settings = {"block_bytes": 20_000, "partition_customers": 40}
+    settings: dict[str, Any] = {"block_bytes": 20_000, "partition_customers": 40}
     if add:
         settings |= {"unknown_customers": "add", "unknown_articles": "add"}
         (raw / "customers.csv").rename(raw / "elsewhere")
@@ -147,7 +148,7 @@ def test_a_cluster_changes_no_byte(raw: Path, tmp_path: Path, cluster: Engine, a
     finally:
         if add:
             (raw / "elsewhere").rename(raw / "customers.csv")
-    assert here.bytes() == there.bytes()
+    assert here.all_bytes() == there.all_bytes()
 
 
 def _gzipped(raw: Path, folder: Path) -> Path:
@@ -318,7 +319,11 @@ def test_a_shop_with_transactions_alone(tmp_path: Path) -> None:
 
 def test_later_rows_change_no_earlier_code(tmp_path: Path) -> None:
     table = larger_shop()["transactions_train"].filter(pl.col("t_dat") < "2021").sort("t_dat")
-    add = {"unknown_articles": "add", "unknown_customers": "add", "block_bytes": 9_000}
+    add: dict[str, Any] = {
+        "unknown_articles": "add",
+        "unknown_customers": "add",
+        "block_bytes": 9_000,
+    }
     early = write_tables(tmp_path / "early", {"transactions_train": table[:1500]})
     both = write_tables(tmp_path / "both", {"transactions_train": table.reverse()})
     first = prepare(early, tmp_path / "out1", **add)

@@ -162,7 +162,7 @@ def test_damage_is_accounted_for(
         path.write_bytes(text + b"\n" + ",".join(good.values()).encode() + b"\n")
         small = prepare(raw, Path(name) / "small", block_bytes=1024, **settings)
         large = prepare(raw, Path(name) / "large", **settings)
-        assert small.bytes() == large.bytes()
+        assert small.all_bytes() == large.all_bytes()
         account = small.manifest.tables["transactions"]
         rows = sum(1 for _ in small.rejects())
         assert rows == account.rows_rejected
