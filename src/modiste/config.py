@@ -32,6 +32,9 @@ class ReportSettings(BaseModel):
     customers: Annotated[int, Field(ge=0)] = Field(
         default=12, description="Number of customers whose recommendations are shown."
     )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Seed of the draw of these customers."
+    )
     images: Path | None = Field(
         default=None,
         description=(
