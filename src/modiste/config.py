@@ -142,7 +142,8 @@ def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
         else:
             plain = model.model_dump(mode="json", include={name})[name]
             text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
-            lines.append(f"{indent}{name}: {text.removesuffix('...\n').strip()}")
+            # YAML ends a lone scalar with a line of its own.
+            lines.append(f"{indent}{name}: {text.splitlines()[0]}")
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
