@@ -28,6 +28,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 demo: $(VENV)/.runtime ## From nothing to recommendations one can look at (needs 5 minutes at most)
 	@test -d demo/shop || $(BIN)/modiste synth --scale demo --seed 1 --out demo/shop
 	@$(BIN)/modiste run --data demo/shop --out demo/run --preset demo
+	@echo 'On the week after the data, which the run has not seen (demo/shop/truth.json has the best possible):'
+	@$(BIN)/modiste evaluate demo/run/submission.csv --data demo/run --purchases demo/shop/next_week.csv
+	@echo 'Open demo/run/report.html in a browser.'
 
 test: lint types unit ## Lint, types and tests
 

@@ -15,16 +15,12 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-_SAMPLE_SECONDS = 0.05
+from processes import measure
 
 
 def peer(shop: Path, out: Path) -> None:
@@ -73,31 +69,16 @@ def ours(shop: Path, out: Path) -> None:
     ingest(shop, out, IngestSettings(), Engine())
 
 
-def measure(which: str, shop: Path, out: Path) -> dict[str, float]:
+def measure_side(which: str, shop: Path, out: Path) -> dict[str, float]:
     """Run one of the two in a process of its own; its seconds, CPU seconds and peak GiB."""
     if out.exists():
         shutil.rmtree(out)
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, __file__, str(shop), "--run", which, "--out", out])
-    peak = 0
-    cpu = 0.0
-    watched = psutil.Process(process.pid)
-    while process.poll() is None:
-        try:
-            tree = [watched, *watched.children(recursive=True)]
-            peak = max(peak, sum(each.memory_info().rss for each in tree))
-            cpu = sum(sum(each.cpu_times()[:2]) for each in tree)
-        except psutil.NoSuchProcess:
-            pass
-        time.sleep(_SAMPLE_SECONDS)
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{which} failed")
+    usage = measure([sys.executable, __file__, str(shop), "--run", which, "--out", str(out)])
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
-        "seconds": round(seconds, 2),
-        "cpu_seconds": round(cpu, 2),
-        "peak_gib": round(peak / 2**30, 3),
+        "seconds": round(usage.seconds, 2),
+        "cpu_seconds": round(usage.cpu_seconds, 2),
+        "peak_gib": round(usage.peak_mib / 1024, 3),
         "written_mb": round(size / 1e6, 1),
     }
 
@@ -137,7 +118,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {"peer": [], "ours": []}
         for _ in range(args.rounds):
             for which, found in runs.items():
-                found.append(measure(which, shop, work / which))
+                found.append(measure_side(which, shop, work / which))
                 print(which, found[-1], flush=True)
         print(json.dumps(summary(runs, shop, args.share)))
     finally:

@@ -7,6 +7,7 @@ name. A preset is a YAML file in ``presets/``; a config file overrides it, ``--s
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -31,6 +32,9 @@ class ReportSettings(BaseModel):
 
     customers: Annotated[int, Field(ge=0)] = Field(
         default=12, description="Number of customers whose recommendations are shown."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Seed of the draw of these customers."
     )
     images: Path | None = Field(
         default=None,
@@ -96,7 +100,8 @@ def load_config(
     ConfigError
         When a file cannot be read, a key is unknown or a value does not fit.
     """
-    tree: dict[str, Any] = {}
+    # From the defaults on, so that one weight of several can be set alone.
+    tree: dict[str, Any] = Config().model_dump(mode="json")
     if preset is not None:
         if preset not in presets():
             raise ConfigError(f"no preset '{preset}': there are {', '.join(presets())}")
@@ -127,15 +132,18 @@ def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
     indent = "  " * depth
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if field.description:
-            lines.append(f"{indent}# {field.description}")
+        comment = f"{indent}# "
+        lines += textwrap.wrap(
+            field.description or "", 100, initial_indent=comment, subsequent_indent=comment
+        )
         if isinstance(value, BaseModel):
             lines.append(f"{indent}{name}:")
             _describe(value, depth + 1, lines)
         else:
-            plain = model.model_dump(mode="json", include={name})
-            text = yaml.safe_dump(plain, default_flow_style=None, allow_unicode=True, width=1000)
-            lines.extend(indent + line for line in text.splitlines())
+            plain = model.model_dump(mode="json", include={name})[name]
+            text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
+            # YAML ends a lone scalar with a line of its own.
+            lines.append(f"{indent}{name}: {text.splitlines()[0]}")
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -186,7 +194,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         known = _fields_at(location[:-1])
         return f"unknown setting '{path}'{_did_you_mean(location[-1], known)}"
-    return f"setting '{path}': {problem['msg']}, not {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"setting '{path}': {message}, not {problem['input']!r}"
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ them have to be done.
 ``evaluate``    every baseline and the blend, on the validation windows and the test window
 ``fit``         the blend, as of the submission's date
 ``recommend``   twelve articles for every customer: submission.csv and Parquet
+``report``      report.html
 ==============  ====================================================================================
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -55,8 +57,10 @@ from modiste.models.blend import (
 )
 from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
+from modiste.report.results import RunMetrics
+from modiste.report.run import write_run_report
 
-STAGES = ("ingest", "choose", "evaluate", "fit", "recommend")
+STAGES = ("ingest", "choose", "evaluate", "fit", "recommend", "report")
 
 # The name of the blend beside the baselines', in tables and metrics.
 BLEND = "blend"
@@ -145,10 +149,27 @@ def run_pipeline(
             code=_CODE,
             needs=["ingest", "fit"],
         )
+        images = config.report.images or _images_of(data)
+        ceiling = _ceiling_of(data)
+        timings = {name: run.timings()[name] for name in STAGES[:-1] if name in run.timings()}
+        reported = run.stage(
+            "report",
+            lambda folder: report(
+                dataset, windows, config, chosen, evaluated, timings, images, ceiling, folder
+            ),
+            settings={
+                "config": config.model_dump(mode="json"),
+                "images": str(images),
+                "ceiling": ceiling,
+            },
+            code=(*_CODE, "modiste.report"),
+            needs=["ingest", "choose", "evaluate"],
+        )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
         run.publish(recommended / "submission.csv", "submission.csv")
         metrics_file = run.publish(evaluated / "metrics.json", "metrics.json")
+        run.publish(reported / "report.html", "report.html")
         return RunResult(out, _read_json(metrics_file))
 
 
@@ -267,10 +288,48 @@ def recommend(dataset: Dataset, as_of: date, k: int, fitted: Path, folder: Path)
             part.unlink()
 
 
+def report(
+    dataset: Dataset,
+    windows: Split,
+    config: Config,
+    chosen: Path,
+    evaluated: Path,
+    timings: Mapping[str, Mapping[str, float]],
+    images: Path | None,
+    ceiling: float | None,
+    folder: Path,
+) -> None:
+    """Write ``report.html``.
+
+    Its recommendations of some customers are those for the test window, so that they stand beside
+    what was bought. ``timings`` are all that may differ between two runs of the same data.
+    """
+    blend = Blend(_chosen_settings(chosen)).fit(dataset.until(windows.test.as_of))
+    trials = chosen / "trials.parquet"  # absent when nothing was to be chosen
+    write_run_report(
+        folder / "report.html",
+        dataset=dataset,
+        blend=blend,
+        metrics=RunMetrics.of(_read_json(evaluated / "metrics.json")),
+        trials=pl.read_parquet(trials) if trials.is_file() else None,
+        config=dump_config(config),
+        timings=timings,
+        customers=config.report.customers,
+        images=images,
+        seed=config.report.seed,
+        ceiling=ceiling,
+    )
+
+
 def evaluate_submission(
-    submission: Path, data: Path, as_of: date | None, horizon: int, engine: Engine
+    submission: Path,
+    data: Path,
+    window: Window | None,
+    purchases: Path | None,
+    engine: Engine,
+    k: int = 12,
 ) -> pl.DataFrame:
-    """Score a submission in Kaggle's format on what was bought in a window.
+    """Score a submission in Kaggle's format on what was bought.
 
     Parameters
     ----------
@@ -278,40 +337,69 @@ def evaluate_submission(
         CSV with the columns ``customer_id`` and ``prediction`` (article ids, space-separated).
     data
         A folder of prepared tables, or a run's folder.
-    as_of
-        First day of the window; None: the last window of the data.
-    horizon
-        Length of the window in days.
+    window
+        The days whose purchases count; None: the data's last 7 days.
+    purchases
+        CSV of purchases that the data does not have (``customer_id``, ``article_id``); they count
+        instead of those of the window.
+    engine
+        Reads the partitions.
+    k
+        Recommendations a customer that are scored.
 
     Returns
     -------
     One row a customer who bought: see :func:`modiste.evaluation.metrics.score_customers`.
+
+    Raises
+    ------
+    DataError
+        When a file is not what it should be.
     """
     ingested = data / "stages" / "ingest"
     dataset = Dataset.open(ingested if ingested.is_dir() else data, engine)
-    window = Window(as_of, horizon) if as_of else Window(dataset.next_day, horizon).earlier()
-    history = dataset.until(window.as_of)
-    try:
-        lists = pl.read_csv(submission, schema_overrides={"prediction": pl.String})
-        lists = lists.select(pl.col("customer_id").cast(pl.String), "prediction")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(
-            f"{submission} is no submission (a CSV file with the columns customer_id and "
-            f"prediction): {error}"
-        ) from error
+    history = dataset.until(dataset.next_day)
     customers = pl.concat(
-        [batch.customers.select("customer", "customer_id") for batch in history.batches()]
+        [part.read_customers().select("customer", "customer_id") for part in history.partitions]
     )
     articles = history.articles.select("article", "article_id")
-    ranked = (
-        lists.join(customers, on="customer_id")
+    if purchases is not None:
+        bought = _read_strings(purchases, ["customer_id", "article_id"])
+        labels = bought.join(customers, on="customer_id").join(articles, on="article_id")
+    else:
+        labels = dataset.purchases(window or Window(dataset.next_day, 7).earlier())
+    lists = (
+        _read_strings(submission, ["customer_id", "prediction"])
+        .join(customers, on="customer_id")
         .select("customer", article_id=pl.col("prediction").fill_null("").str.split(" "))
         .explode("article_id")
         .filter(pl.col("article_id") != "")
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over("customer"))
         .join(articles, on="article_id")
     )
-    return score_customers(ranked, dataset.purchases(window))
+    if labels.is_empty():
+        raise DataError("nobody bought anything in these days: there is nothing to score")
+    return score_customers(lists, labels.select("customer", "article"), k)
+
+
+def _read_strings(file: Path, columns: list[str]) -> pl.DataFrame:
+    try:
+        return pl.read_csv(file, infer_schema=False).select(columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{file} is no CSV file with the columns {' and '.join(columns)}: {error}"
+        ) from error
+
+
+def _images_of(data: str) -> Path | None:
+    folder = Path(data) / "images"
+    return folder if folder.is_dir() else None
+
+
+def _ceiling_of(data: str) -> float | None:
+    """What the best possible lists reach, where a synthetic shop tells."""
+    truth = Path(data) / "truth.json"
+    return float(_read_json(truth)["expected_map"]) if truth.is_file() else None
 
 
 def _chosen_settings(chosen: Path) -> BlendSettings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,13 +16,13 @@ from modiste.data.availability import on_sale
 from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.engine import Engine
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
-from modiste.models.blend import BASELINES, BaselineSettings, Blend
+from modiste.models.blend import BASELINES, Blend, BlendSettings
 from shops import write_prepared
 
 AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
 
-RECOMMENDERS = {
-    **{name: lambda make=make: make(BaselineSettings()) for name, make in BASELINES.items()},
+RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
+    **{name: partial(make, BlendSettings()) for name, make in BASELINES.items()},
     "blend": Blend,
 }
 
@@ -28,8 +30,7 @@ every_recommender = pytest.mark.parametrize("name", RECOMMENDERS)
 
 
 def made(name: str) -> Recommender:
-    recommender: Recommender = RECOMMENDERS[name]()
-    return recommender
+    return RECOMMENDERS[name]()
 
 
 def recommend_to_all(recommender: Recommender, history: History, k: int = 12) -> pl.DataFrame:
@@ -99,7 +100,7 @@ def test_only_articles_on_sale(name: str, small_shop: Dataset, tmp_path: Path) -
     first = small_shop.until(AS_OF)
     customers = pl.concat([batch.customers for batch in first.batches()])
     history = Dataset.open(write_prepared(tmp_path, first.articles, customers, kept)).until(AS_OF)
-    available = on_sale(history, 14)
+    available = on_sale(history, 28)
     found = recommend_to_all(made(name).fit(history), history)
     assert found.height > 0
     assert available[found["article"].to_numpy()].all()

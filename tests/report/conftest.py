@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,11 @@ import pytest
 from modiste.data.dataset import Dataset, Window
 from modiste.data.manifest import Manifest
 from modiste.evaluation.backtest import BacktestResult, Catalogue, evaluate, recommend_to
+from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.models.blend import BASELINES, Blend, BlendSettings, blend_proposals
+from modiste.models.blend import BASELINES, Blend, BlendSettings, make_baselines
+from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from shops import write_prepared
 
@@ -30,14 +32,24 @@ LINK = '<a href="javascript:alert(2)">section</a>'
 
 TIMINGS = {"fit": {"seconds": 12.5, "peak_mib": 900.0}, "tune": {"seconds": 3.0, "peak_mib": 1.5}}
 
+TRIALS = pl.DataFrame(
+    {
+        "step": ["popularity", "repurchase", "weights"],
+        "setting": ["decay, basket_power", "repeat_group", SCRIPT],
+        "value": ["(0.5, 1.0)", LINK, "2"],
+        "map": [0.1, 0.2, 0.3],
+        "taken": [False, True, True],
+    }
+)
+
 
 @dataclass(frozen=True)
 class SmallRun:
     """What the stages before the report leave."""
 
     dataset: Dataset
-    sources: Blend
-    folder: Path
+    blend: Blend
+    metrics: dict[str, Any]
     images: Path
 
     def write(
@@ -51,11 +63,9 @@ class SmallRun:
         write_run_report(
             target,
             dataset=self.dataset,
-            submit=self.dataset.next_day,
-            sources=self.sources.sources,
-            candidates=20,
-            evaluated=self.folder,
-            tuned=self.folder,
+            blend=self.blend,
+            metrics=RunMetrics.of(self.metrics),
+            trials=TRIALS,
             config=f"seed: 0\nnote: {SCRIPT}\n",
             timings=timings,
             customers=customers,
@@ -72,14 +82,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     folder = tmp_path_factory.mktemp("run")
     dataset = Dataset.open(_hostile_shop(folder / "shop"))
     settings = EvaluationSettings(resamples=50)
-    weights = {name: 0.0 if name == "most_frequent" else 1.0 for name in BASELINES}
+    models = BlendSettings(weights={name: 1.0 for name in BASELINES if name != "most_frequent"})
     results = {}
     for window in (TEST.earlier(), TEST):
         history, labels = dataset.until(window.as_of), dataset.purchases(window)
-        blend = Blend(BlendSettings(), dict.fromkeys(BASELINES, 1.0)).fit(history)
-        proposals = recommend_to(history, blend.sources, labels["customer"].unique(), 100)
+        fitted: dict[str, Recommender] = {
+            name: model.fit(history) for name, model in make_baselines(models).items()
+        }
+        blend = Blend(models).fit(history)
         results[window] = evaluate(
-            {"blend": blend_proposals(proposals, weights, 100), **proposals},
+            recommend_to(history, {"blend": blend, **fitted}, labels["customer"].unique(), 100),
             labels,
             segment_customers(history, labels["customer"].unique()),
             Catalogue.of(history, history.article_sales["article"].unique()),
@@ -89,19 +101,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     found = BacktestResult(results, settings).to_dict()
     validation, test = found["windows"]
     metrics = {
-        "weights": weights,
+        "submission": {"as_of": str(dataset.next_day), "horizon_days": 7},
+        "weights": models.weights,
         "test": test,
         "validation": [validation],
         "settings": found["settings"],
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    trials = [{**weights, "score": score} for score in (0.1, 0.2, 0.15, 0.3)]
-    pl.DataFrame(trials).write_parquet(folder / "trials.parquet")
     images = folder / "images"
     for name in ("0000000001", "0000002"):
         (images / name[:3]).mkdir(parents=True, exist_ok=True)
         (images / name[:3] / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
-    return SmallRun(dataset, blend, folder, images)
+    return SmallRun(dataset, blend, metrics, images)
 
 
 @pytest.fixture(scope="session")

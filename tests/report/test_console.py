@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ class Result:
 
 
 @pytest.fixture
-def result(run: Any) -> Result:
-    text = (run.folder / "metrics.json").read_text(encoding="utf-8")
-    return Result(run.folder, json.loads(text))
+def result(run: Any, tmp_path: Path) -> Result:
+    (tmp_path / "metrics.json").write_text("{}", encoding="utf-8")
+    return Result(tmp_path, run.metrics)
 
 
 def _printed(width: int) -> tuple[Console, io.StringIO]:

@@ -10,21 +10,16 @@ import pytest
 
 from modiste.data.dataset import Window
 from modiste.evaluation.backtest import recommend_to
-from modiste.models.blend import blend_proposals
 from modiste.report.examples import Example, make_examples
 from modiste.report.pictures import PictureFolder
 from modiste.report.results import RunMetrics
-
-WEIGHTS = {"popularity": 1.0, "repurchase": 2.0, "co_visitation": 0.0}
 
 
 def _examples(run: Any, window: Window, n: int, seed: int = 1) -> list[Example]:
     return make_examples(
         run.dataset,
         window,
-        run.sources.sources,
-        WEIGHTS,
-        candidates=20,
+        run.blend,
         k=12,
         n=n,
         seed=seed,
@@ -34,8 +29,7 @@ def _examples(run: Any, window: Window, n: int, seed: int = 1) -> list[Example]:
 
 @pytest.fixture(scope="module")
 def window(run: Any) -> Window:
-    text = (run.folder / "metrics.json").read_text(encoding="utf-8")
-    return RunMetrics.model_validate_json(text).test.window
+    return RunMetrics.of(run.metrics).test.window
 
 
 def test_draws_from_every_kind(run: Any, window: Window) -> None:
@@ -61,9 +55,7 @@ def test_more_than_there_are_gives_all(run: Any, window: Window) -> None:
 def test_shows_what_was_recommended_and_bought(run: Any, window: Window) -> None:
     labels = run.dataset.purchases(window)
     history = run.dataset.until(window.as_of)
-    used = {name: run.sources.sources[name] for name in ("popularity", "repurchase")}
-    proposals = recommend_to(history, used, labels["customer"].unique(), 20)
-    blended = blend_proposals(proposals, WEIGHTS, 12)
+    made = recommend_to(history, {"blend": run.blend}, labels["customer"].unique(), 12)["blend"]
     codes = {
         row["customer_id"]: row["customer"]
         for batch in history.batches()
@@ -71,7 +63,7 @@ def test_shows_what_was_recommended_and_bought(run: Any, window: Window) -> None
     }
     for example in _examples(run, window, 8):
         customer = pl.col("customer") == codes[example.customer_id]
-        expected = blended.filter(customer)
+        expected = made.filter(customer)
         bought = set(labels.filter(customer)["article"])
         assert [place.tile.article["article"] for place in example.recommended] == expected[
             "article"
@@ -80,7 +72,7 @@ def test_shows_what_was_recommended_and_bought(run: Any, window: Window) -> None
         for place in example.recommended:
             assert place.bought == (place.tile.article["article"] in bought)
             assert sum(share for _, share in place.sources) == pytest.approx(1)
-            assert {name for name, _ in place.sources} <= set(used)
+            assert {name for name, _ in place.sources} <= set(run.blend.weights)
         assert example.hits == sum(purchase.rank is not None for purchase in example.bought)
 
 

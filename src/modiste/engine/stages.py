@@ -27,6 +27,7 @@ from modiste.errors import RunError
 
 _KEY_FILE = "stage.json"
 _TIMINGS_FILE = "timings.json"
+_SOURCES = (".py", ".html", ".css")
 
 
 class Run:
@@ -195,12 +196,13 @@ def _hash(value: object) -> str:
 
 @cache
 def _code_hash(module_name: str) -> str:
-    """Hash of the source of a module, or of all modules of a package."""
+    """Hash of the source of a module, or of all of a package: modules, templates, styles."""
     source = import_module(module_name).__file__
     if source is None:
         raise ValueError(f"{module_name} has no source file")
     path = Path(source)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    whole = sorted(file for file in path.parent.rglob("*") if file.suffix in _SOURCES)
+    files = whole if path.name == "__init__.py" else [path]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode())

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modiste.data.availability import on_sale
 from modiste.data.dataset import Dataset, History, Partition, Window
 from modiste.errors import ConfigError, DataError
 from modiste.evaluation import metrics
@@ -263,8 +263,7 @@ def _labels(dataset: Dataset, window: Window) -> pl.DataFrame:
 
 
 def _sold_lately(history: History) -> pl.Series:
-    since = history.as_of - timedelta(days=_ON_SALE_DAYS)
-    return history.article_sales.filter(pl.col("t_dat") >= since)["article"].unique()
+    return pl.Series(on_sale(history, _ON_SALE_DAYS).nonzero()[0])
 
 
 def _check_reference(reference: str | None, models: Mapping[str, object]) -> None:

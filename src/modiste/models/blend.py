@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import Recommender, rank_by_score
@@ -76,9 +76,19 @@ class BlendSettings(BaseModel):
         },
         description=(
             "Weight of each baseline's score in the blend, where the measured choice starts; one "
-            "without a weight has no part in it."
+            "without a weight, or with 0, has no part in it."
         ),
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_name_baselines(cls, weights: dict[str, float]) -> dict[str, float]:
+        unknown = weights.keys() - BASELINES.keys()
+        if unknown:
+            raise ValueError(f"no baseline {', '.join(sorted(unknown))}: {', '.join(BASELINES)}")
+        if not weights.get(POPULARITY):
+            raise ValueError(f"the blend needs a weight of {POPULARITY}: it scores for everybody")
+        return weights
 
 
 # Every baseline: its name, and how it is made of the settings. A new one is registered here.
@@ -107,24 +117,17 @@ class Blend:
     ----------
     settings
         Of the baselines, their weights, and how many articles each proposes.
-
-    Raises
-    ------
-    ValueError
-        When a weight names no baseline, or popularity has none.
     """
 
     def __init__(self, settings: BlendSettings | None = None) -> None:
-        self.settings = settings or BlendSettings()
-        self.weights = {name: weight for name, weight in self.settings.weights.items() if weight}
-        unknown = self.settings.weights.keys() - BASELINES.keys()
-        if unknown:
-            raise ValueError(f"no baseline {', '.join(sorted(unknown))}: {', '.join(BASELINES)}")
-        self.popularity = Popularity(self.settings.popularity)
-        if POPULARITY not in self.weights:
-            raise ValueError(f"the blend needs a weight of {POPULARITY}")
+        self._make_sources(settings or BlendSettings())
+
+    def _make_sources(self, settings: BlendSettings) -> None:
+        self.settings = settings
+        self.weights = {name: weight for name, weight in settings.weights.items() if weight}
+        self.popularity = Popularity(settings.popularity)
         self.personal = {
-            name: BASELINES[name](self.settings) for name in self.weights if name != POPULARITY
+            name: BASELINES[name](settings) for name in self.weights if name != POPULARITY
         }
 
     def fit(self, history: History) -> Self:
@@ -135,14 +138,16 @@ class Blend:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` articles with the highest weighted sum of scores."""
+        return rank_candidates(self.candidates(batch, k), self.weights, k)
+
+    def candidates(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """All that the ``k`` recommendations are taken from, as of :func:`gather_candidates`."""
         proposals = {
             name: source.recommend(batch, self.settings.candidates)
             for name, source in self.personal.items()
         }
         proposals[POPULARITY] = self.popularity.recommend(batch, k)
-        return rank_candidates(
-            gather_candidates(proposals, self.popularity.article_scores), self.weights, k
-        )
+        return gather_candidates(proposals, self.popularity.article_scores)
 
     def save(self, folder: Path) -> None:
         """Write every baseline into a folder of its own, and the settings that they obey."""
@@ -156,7 +161,7 @@ class Blend:
     def load(self, folder: Path) -> Self:
         """Read them back, with the settings that they were saved with."""
         text = (folder / "settings.json").read_text(encoding="utf-8")
-        self.__init__(BlendSettings.model_validate_json(text))  # type: ignore[misc]
+        self._make_sources(BlendSettings.model_validate_json(text))
         for name, source in ((POPULARITY, self.popularity), *self.personal.items()):
             source.load(folder / name)
         return self

@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 
 from modiste.data.dataset import Dataset, Partition, Window
-from modiste.evaluation.protocol import Recommender
-from modiste.models.blend import blend_proposals
+from modiste.models.blend import Blend, rank_candidates
 from modiste.report.pictures import Picture, PictureFolder
 
 # Kinds of customers: a name, and the fewest and most pieces bought before.
@@ -125,10 +124,8 @@ class Example:
 def make_examples(
     dataset: Dataset,
     window: Window,
-    sources: Mapping[str, Recommender],
-    weights: Mapping[str, float],
+    blend: Blend,
     *,
-    candidates: int,
     k: int,
     n: int,
     seed: int,
@@ -142,12 +139,8 @@ def make_examples(
         The shop.
     window
         The label window.
-    sources
-        Recommenders fitted as of the window's first day.
-    weights
-        Of their scores in the blend; sources without one, or with 0, are left out.
-    candidates
-        Articles that each source proposes to a customer.
+    blend
+        Fitted as of the window's first day.
     k
         Recommendations a customer.
     n
@@ -165,20 +158,19 @@ def make_examples(
     drawn = _draw(buyers, n, seed)
     if drawn.is_empty():
         return []
-    used = {name: source for name, source in sources.items() if weights.get(name)}
     looked_at = set(drawn["partition"].to_list())
     partitions = [part for part in history.partitions if part.index in looked_at]
     parts = dataset.engine.map(
-        _look_at, partitions, drawn["customer"], used, candidates, label="customers shown"
+        _look_at, partitions, drawn["customer"], blend, k, label="customers shown"
     )
-    proposals = {name: pl.concat(part.proposals[name] for part in parts) for name in used}
+    candidates = pl.concat(part.candidates for part in parts)
     seen = _Seen(
         customers=pl.concat(part.customers for part in parts),
         purchases=pl.concat(part.purchases for part in parts),
         labels=labels,
-        proposals=proposals,
-        blended=blend_proposals(proposals, weights, k) if used else labels.clear(),
-        weights=weights,
+        candidates=candidates,
+        blended=rank_candidates(candidates, blend.weights, k),
+        weights=blend.weights,
         articles=history.articles,
         pictures=pictures,
     )
@@ -191,7 +183,7 @@ class _Part:
 
     customers: pl.DataFrame
     purchases: pl.DataFrame
-    proposals: dict[str, pl.DataFrame]
+    candidates: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -201,7 +193,7 @@ class _Seen:
     customers: pl.DataFrame
     purchases: pl.DataFrame
     labels: pl.DataFrame
-    proposals: Mapping[str, pl.DataFrame]
+    candidates: pl.DataFrame
     blended: pl.DataFrame
     weights: Mapping[str, float]
     articles: pl.DataFrame
@@ -238,17 +230,15 @@ class _Seen:
         )
 
     def _shares(self, customer: int) -> dict[int, list[tuple[str, float]]]:
-        """Each source's share of the score of every article proposed to a customer."""
-        parts: dict[int, list[tuple[str, float]]] = {}
-        for name, frame in self.proposals.items():
-            for row in _of(frame, customer):
-                part = (name, float(row["score"]) * self.weights[name])
-                parts.setdefault(row["article"], []).append(part)
+        """Each source's share of the score of every candidate of a customer, largest first."""
         shares = {}
-        for article, scored in parts.items():
-            total = sum(score for _, score in scored) or 1.0
-            shares[article] = [
-                (name, score / total) for name, score in sorted(scored, key=lambda part: -part[1])
+        for row in _of(self.candidates, customer):
+            parts = {name: row[name] * weight for name, weight in self.weights.items()}
+            total = sum(parts.values()) or 1.0
+            shares[row["article"]] = [
+                (name, part / total)
+                for name, part in sorted(parts.items(), key=lambda part: -part[1])
+                if part
             ]
         return shares
 
@@ -292,12 +282,7 @@ def _draw(buyers: pl.DataFrame, n: int, seed: int) -> pl.DataFrame:
     return pl.concat(frame.head(taken[kind]) for kind, frame in waiting.items())
 
 
-def _look_at(
-    partition: Partition,
-    customers: pl.Series,
-    sources: Mapping[str, Recommender],
-    candidates: int,
-) -> _Part:
+def _look_at(partition: Partition, customers: pl.Series, blend: Blend, k: int) -> _Part:
     batch = partition.read().only(customers)
     latest = (
         batch.transactions.group_by("customer", "t_dat", "article")
@@ -307,10 +292,5 @@ def _look_at(
         .head(_BEFORE)
     )
     return _Part(
-        batch.customers.select("customer", "customer_id", "age"),
-        latest,
-        {
-            name: source.recommend(batch, candidates).sort("customer", "rank")
-            for name, source in sources.items()
-        },
+        batch.customers.select("customer", "customer_id", "age"), latest, blend.candidates(batch, k)
     )

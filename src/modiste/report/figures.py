@@ -89,32 +89,29 @@ def map_by_segment(
     }
 
 
-def weight_search(trials: pl.DataFrame, title: str) -> Figure:
-    """MAP of every weight vector tried, and of the best up to then."""
-    tried = list(range(1, trials.height + 1))
+def search(trials: pl.DataFrame, title: str) -> Figure:
+    """MAP of all that was tried to choose settings, in this order."""
+    numbered = trials.with_row_index("trial", 1)
     return {
         "data": [
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": "tried",
-                "x": tried,
-                "y": _rounded(trials["score"], 6),
-                "marker": {"color": _MUTED, "size": 4, "opacity": 0.6},
-                "hovertemplate": "trial %{x}: %{y:.4f}<extra></extra>",
-            },
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "best so far",
-                "x": tried,
-                "y": _rounded(trials["score"].cum_max(), 6),
-                "line": {"color": _ACCENT, "width": 2.5, "shape": "hv"},
-                "hovertemplate": "best after trial %{x}: %{y:.4f}<extra></extra>",
-            },
+                "x": shown["trial"].to_list(),
+                "y": _rounded(shown["map"], 6),
+                "text": [
+                    plot_text(f"{step}: {setting} {value}")
+                    for step, setting, value in shown.select("step", "setting", "value").iter_rows()
+                ],
+                "marker": {"color": colour, "size": size},
+                "hovertemplate": "%{text}: %{y:.4f}<extra></extra>",
+            }
+            for shown, colour, size in (
+                (numbered.filter(~pl.col("taken")), _OTHER, 5),
+                (numbered.filter(pl.col("taken")), _ACCENT, 10),
+            )
         ],
         "layout": {
-            "height": 320,
             "xaxis": {"title": {"text": "trial"}},
             "yaxis": {"title": {"text": title}},
         },
@@ -208,8 +205,8 @@ def _gaps(shop: ShopStatistics) -> Plot | None:
         "gaps",
         "Days between purchases",
         f"Days from one purchase day of a customer to the next: median {quartiles[1]}, quartiles "
-        f"{quartiles[0]} and {quartiles[2]}; {longer:.0%} are longer than {last} days and not "
-        "drawn.",
+        f"{quartiles[0]} and {quartiles[2]}."
+        + (f" {longer:.1%} are longer than {last} days and not drawn." if longer else ""),
         _histogram(shop.gaps.filter(pl.col("value") <= last), x="days", y="times"),
     )
 

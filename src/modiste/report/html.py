@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -47,10 +45,8 @@ class RunReport:
     ----------
     metrics
         Content of ``metrics.json``.
-    submit
-        The date that the submission is made as of.
     trials
-        Weight vectors tried, with ``score``; no column of this name, or None: nothing was searched.
+        What was tried to choose settings, or None: they were given.
     manifest
         Account of the ingest.
     shop
@@ -70,7 +66,6 @@ class RunReport:
     """
 
     metrics: RunMetrics
-    submit: date
     trials: pl.DataFrame | None
     manifest: Manifest
     shop: ShopStatistics
@@ -142,7 +137,8 @@ def render_report(report: RunReport) -> str:
         },
         windows=[*metrics.validation, test],
         sources=used,
-        search=_search_figure(report.trials, map_title),
+        search=None if report.trials is None else figures.search(report.trials, map_title),
+        moves=[] if report.trials is None else report.trials.filter(pl.col("taken")).to_dicts(),
         shop_figures=figures.shop_figures(report.shop),
         reasons=_reasons(report.manifest),
         rejected=any(table.rows_rejected for table in report.manifest.tables.values()),
@@ -168,12 +164,6 @@ def _reasons(manifest: Manifest) -> list[tuple[str, str, str, int]]:
         for what, by_reason in (("rejected", account.rejected), ("repaired", account.repaired))
         for reason, rows in by_reason.items()
     ]
-
-
-def _search_figure(trials: pl.DataFrame | None, title: str) -> Mapping[str, Any] | None:
-    if trials is None or "score" not in trials.columns or trials.is_empty():
-        return None
-    return figures.weight_search(trials, title)
 
 
 class _Gallery:

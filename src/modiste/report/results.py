@@ -71,9 +71,16 @@ class WindowScores(BaseModel):
         return sorted(self.models.items(), key=lambda model: -model[1].main.mean)
 
 
+class Submission(BaseModel):
+    """What a run recommends for."""
+
+    as_of: date
+
+
 class RunMetrics(BaseModel):
     """What a run measured."""
 
+    submission: Submission
     weights: dict[str, float]
     test: WindowScores
     validation: list[WindowScores]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from modiste.data.dataset import Dataset
-from modiste.evaluation.protocol import Recommender
+from modiste.models.blend import Blend
 from modiste.report.examples import make_examples
 from modiste.report.html import RunReport, write_report
 from modiste.report.pictures import PictureFolder
@@ -22,11 +20,9 @@ def write_run_report(
     target: Path,
     *,
     dataset: Dataset,
-    submit: date,
-    sources: Mapping[str, Recommender],
-    candidates: int,
-    evaluated: Path,
-    tuned: Path,
+    blend: Blend,
+    metrics: RunMetrics,
+    trials: pl.DataFrame | None,
     config: str,
     timings: Mapping[str, Mapping[str, float]],
     customers: int,
@@ -43,16 +39,13 @@ def write_run_report(
         The file to write.
     dataset
         The shop.
-    submit
-        The date that the submission is made as of; the shop's statistics are of the days before.
-    sources
-        The blend's sources, fitted as of the first day of the test window.
-    candidates
-        Articles that each source proposes to a customer.
-    evaluated
-        Folder of the stage ``evaluate``: ``metrics.json``.
-    tuned
-        Folder of the stage ``tune``: ``trials.parquet``.
+    blend
+        Fitted as of the first day of the test window; recommends to the customers shown.
+    metrics
+        Content of the run's ``metrics.json``.
+    trials
+        What was tried to choose settings (see :class:`modiste.models.selection.Selection`), or
+        None.
     config
         All settings, as YAML.
     timings
@@ -68,14 +61,11 @@ def write_run_report(
     ceiling
         Expected MAP of the best possible recommendations, where the truth is known.
     """
-    metrics = RunMetrics.of(json.loads((evaluated / "metrics.json").read_text(encoding="utf-8")))
     pictures = PictureFolder(images)
     examples = make_examples(
         dataset,
         metrics.test.window,
-        sources,
-        metrics.weights,
-        candidates=candidates,
+        blend,
         k=metrics.settings.k,
         n=customers,
         seed=seed,
@@ -85,10 +75,9 @@ def write_run_report(
         target,
         RunReport(
             metrics=metrics,
-            submit=submit,
-            trials=pl.read_parquet(tuned / "trials.parquet"),
+            trials=trials,
             manifest=dataset.manifest,
-            shop=shop_statistics(dataset.until(submit)),
+            shop=shop_statistics(dataset.until(metrics.submission.as_of)),
             examples=examples,
             config=config,
             timings=timings,

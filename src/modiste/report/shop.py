@@ -18,6 +18,10 @@ from modiste.data.dataset import History, Partition
 # whatever the shop's unit.
 _BINS_PER_DECADE = 16
 
+# Share of the pieces at either end whose prices are not shown: a rebate that left a price of
+# 1e-17 would stretch the axis over twenty decades.
+_ODD_PRICES = 0.0005
+
 _LORENZ_POINTS = 200
 
 
@@ -179,7 +183,10 @@ def _by_weekday(by_day: pl.DataFrame) -> pl.DataFrame:
 
 
 def _price_bins(counts: pl.DataFrame) -> pl.DataFrame:
-    """Bins from the lowest price to the highest, empty ones included."""
+    """Bins from a low price to a high one, empty ones included; single oddities left out."""
+    up_to = pl.col("count").cum_sum() / pl.col("count").sum()
+    from_ = 1 - up_to + pl.col("count") / pl.col("count").sum()
+    counts = counts.filter((up_to >= _ODD_PRICES) & (from_ >= _ODD_PRICES))
     if counts.is_empty():
         return pl.DataFrame(schema={"low": pl.Float64, "high": pl.Float64, "count": pl.Int64})
     first, last = counts["value"][0], counts["value"][-1]

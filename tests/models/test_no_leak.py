@@ -11,13 +11,15 @@ from hypothesis import Phase, given, settings
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from modiste.data.dataset import History, Partition
 from modiste.models import co_visitation
-from modiste.models.blend import Blend
+from modiste.models.blend import Blend, BlendSettings, make_baselines
 
 
 def everything_recommended(history: History) -> dict[str, pl.DataFrame]:
     """What every baseline and their blend recommend to everybody."""
-    blend = Blend().fit(history)
-    recommenders = {**blend.sources, "blend": blend}
+    recommenders = {
+        name: made.fit(history)
+        for name, made in {**make_baselines(BlendSettings()), "blend": Blend()}.items()
+    }
     return {
         f"{name} {partition.index}": recommender.recommend(partition.read(), 12)
         for name, recommender in recommenders.items()

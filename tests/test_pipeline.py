@@ -1,0 +1,303 @@
+"""The whole way, on a real folder of raw files: resume, kill, cluster, full disk, and no leak."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from distributed import LocalCluster
+
+from modiste.config import load_config
+from modiste.data.synthetic import SCALES, write_shop
+from modiste.engine import Engine
+from modiste.errors import ConfigError, ModisteError, RunError
+from modiste.pipeline import STAGES, RunResult, evaluate_submission, run_pipeline
+
+# Several partitions and several blocks a file, so that order and workers could matter.
+SETTINGS = (
+    "ingest.partition_customers=700",
+    "ingest.block_bytes=1000000",
+    "evaluation.resamples=50",
+    "report.customers=4",
+)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw") / "shop"
+    write_shop(folder, SCALES["demo"], 1, Engine(workers=1))
+    return folder
+
+
+def run(shop: Path, out: Path, *more: str, engine: Engine | None = None) -> RunResult:
+    return run_pipeline(
+        str(shop), out, load_config(overrides=(*SETTINGS, *more)), engine or Engine(workers=2)
+    )
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run(shop, out)
+    return out
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """Every file of a run; without what tells the time that was needed."""
+    files = {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != "timings.json"
+    }
+    for name in ("report.html", "stages/report/report.html"):
+        page = files[name].decode()
+        start = page.index('<section id="timings"')
+        files[name] = (page[:start] + page[page.index("</section>", start) :]).encode()
+    return files
+
+
+def same(out: Path, other: Path) -> None:
+    ours, theirs = content(out), content(other)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_outputs(shop: Path, undisturbed: Path) -> None:
+    assert {path.name for path in undisturbed.iterdir()} == {
+        ".lock",
+        "config.yaml",
+        "metrics.json",
+        "report.html",
+        "stages",
+        "submission.csv",
+        "timings.json",
+    }
+    customers = pl.read_csv(shop / "customers.csv", infer_schema=False)["customer_id"]
+    submission = pl.read_csv(undisturbed / "submission.csv", infer_schema=False)
+    assert submission.columns == ["customer_id", "prediction"]
+    assert submission["customer_id"].to_list() == customers.to_list()
+    lists = submission["prediction"].str.split(" ")
+    assert (lists.list.len() == 12).all()
+    assert (lists.list.n_unique() == 12).all()
+    articles = pl.read_csv(shop / "articles.csv", infer_schema=False)["article_id"]
+    assert lists.explode().is_in(articles.implode()).all()
+    metrics = json.loads((undisturbed / "metrics.json").read_text())
+    assert (
+        metrics["map@12"]
+        == metrics["test"]["models"]["blend"]["metrics"]["average_precision"]["mean"]
+    )
+
+
+def test_the_parquet_says_the_same_as_the_submission(undisturbed: Path) -> None:
+    parts = pl.read_parquet(undisturbed / "stages/recommend/recommendations/*.parquet")
+    lists = (
+        parts.sort("customer_id", "rank")
+        .group_by("customer_id", maintain_order=True)
+        .agg(prediction=pl.col("article_id").str.join(" "))
+    )
+    submission = pl.read_csv(undisturbed / "submission.csv", infer_schema=False)
+    assert lists.equals(submission.sort("customer_id"))
+
+
+def test_the_blend_beats_every_baseline_here(undisturbed: Path) -> None:
+    metrics = json.loads((undisturbed / "metrics.json").read_text())
+    scores = {
+        name: model["metrics"]["average_precision"]["mean"]
+        for name, model in metrics["test"]["models"].items()
+    }
+    assert max(scores, key=lambda name: scores[name]) == "blend"
+
+
+def test_evaluate_gives_the_run_s_own_figure(shop: Path, tmp_path: Path) -> None:
+    last = date(2020, 9, 22)
+    as_of = last - timedelta(days=6)
+    result = run(shop, tmp_path / "run", f"as_of={as_of}")
+    scores = evaluate_submission(
+        tmp_path / "run" / "submission.csv", tmp_path / "run", None, None, Engine()
+    )
+    assert scores["average_precision"].mean() == pytest.approx(result.metrics["map@12"])
+
+
+def test_again_does_nothing_and_a_changed_setting_only_what_follows(
+    shop: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    capsys.readouterr()
+    run(shop, out)
+    assert capsys.readouterr().err.count("there already") == len(STAGES)
+    same(out, undisturbed)
+    run(shop, out, "report.customers=2")
+    said = capsys.readouterr().err
+    assert said.count("there already") == len(STAGES) - 1
+    assert "report: there already" not in said
+
+
+def test_from_and_only(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    config = load_config(overrides=SETTINGS)
+    before = {stage: (out / "stages" / stage).stat().st_ino for stage in STAGES}
+    run_pipeline(str(shop), out, config, Engine(), redo_from="fit")
+    redone = [s for s in STAGES if (out / "stages" / s).stat().st_ino != before[s]]
+    assert redone == ["fit", "recommend", "report"]
+    same(out, undisturbed)
+    with pytest.raises(ConfigError, match="no stage 'fitt'"):
+        run_pipeline(str(shop), out, config, Engine(), only="fitt")
+    with pytest.raises(RunError, match="no up-to-date outputs"):
+        run_pipeline(str(shop), tmp_path / "new", config, Engine(), only="fit")
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_any_number_of_workers_gives_the_same_bytes(
+    shop: Path, undisturbed: Path, tmp_path: Path, workers: int
+) -> None:
+    run(shop, tmp_path / "run", engine=Engine(workers=workers))
+    same(tmp_path / "run", undisturbed)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as started:
+        yield started
+
+
+def test_a_cluster_gives_the_same_bytes(
+    shop: Path, undisturbed: Path, tmp_path: Path, cluster: LocalCluster
+) -> None:
+    with Engine(cluster.scheduler_address) as engine:
+        run(shop, tmp_path / "run", engine=engine)
+    same(tmp_path / "run", undisturbed)
+
+
+def test_a_worker_killed_in_the_middle_changes_no_byte(
+    shop: Path, undisturbed: Path, tmp_path: Path, cluster: LocalCluster
+) -> None:
+    command = [sys.executable, "-c", _RUN, str(shop), str(tmp_path / "run"), *SETTINGS]
+    environment = os.environ | {"CLUSTER": cluster.scheduler_address}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        _wait_for(tmp_path / "run" / "stages" / "ingest")
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        assert process.wait(timeout=120) == 0
+    same(tmp_path / "run", undisturbed)
+
+
+_RUN = """
+import os, sys
+from pathlib import Path
+from modiste.config import load_config
+from modiste.engine import Engine
+from modiste.pipeline import run_pipeline
+with Engine(os.environ.get("CLUSTER"), workers=2) as engine:
+    run_pipeline(sys.argv[1], Path(sys.argv[2]), load_config(overrides=sys.argv[3:]), engine)
+"""
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.005)
+
+
+def test_killed_at_random_moments_and_resumed(
+    shop: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Killed ten times on the way, each time a little later, it ends as if undisturbed."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", _RUN, str(shop), str(out), *SETTINGS]
+    rng = np.random.default_rng()
+    kills = 0
+    for _ in range(10):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                # Start-up takes about half a second; a whole run some four.
+                process.wait(timeout=float(rng.uniform(0.4, 3.0)))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert kills > 0
+    same(out, undisturbed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_is_a_clear_error_and_keeps_the_earlier_result(
+    shop: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=14m", "tmpfs", str(disk)], check=False
+    ).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        run(shop, disk / "run", "report.customers=0")
+        before = content(disk / "run")
+        free = shutil.disk_usage(disk).free
+        (disk / "ballast").write_bytes(b"x" * (free - 300_000))
+        with pytest.raises(ModisteError, match="no room on disk"):
+            run(shop, disk / "run", "ingest.partition_customers=500", "report.customers=0")
+        left = content(disk / "run")
+        assert left.keys() == before.keys()
+        assert [name for name in left if left[name] != before[name]] == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_two_processes_do_not_share_a_run(shop: Path, undisturbed: Path) -> None:
+    from filelock import FileLock
+
+    with (
+        FileLock(undisturbed / ".lock"),
+        pytest.raises(RunError, match="another process works in"),
+    ):
+        run(shop, undisturbed)
+
+
+def test_a_foreign_folder_is_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="not a run of modiste"):
+        run(shop, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_rows_from_the_date_on_change_no_recommendation(shop: Path, tmp_path: Path) -> None:
+    """The property of the door through time, from raw files to the submission's bytes."""
+    as_of = date(2020, 9, 10)
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    for name in ("articles.csv", "customers.csv"):
+        shutil.copy(shop / name, edited / name)
+    rows = pl.read_csv(shop / "transactions_train.csv", infer_schema=False)
+    later = pl.col("t_dat") >= str(as_of)
+    dropped = rows.filter(~later | (pl.int_range(pl.len()) % 3 != 0))
+    changed = dropped.with_columns(
+        customer_id=pl.when(later).then(pl.col("customer_id").reverse()).otherwise("customer_id"),
+        price=pl.when(later).then(pl.lit("0.5")).otherwise("price"),
+    )
+    added = (
+        rows.filter(pl.col("t_dat") < str(as_of)).tail(500).with_columns(t_dat=pl.lit("2020-09-12"))
+    )
+    pl.concat([added, changed]).write_csv(edited / "transactions_train.csv")
+    outs = []
+    for name, folder in (("one", shop), ("other", edited)):
+        outs.append(tmp_path / name)
+        run(folder, tmp_path / name, f"as_of={as_of}")
+    one, other = (content(out) for out in outs)
+    for name in one:
+        if name.startswith(("stages/choose/", "stages/fit/", "stages/recommend/", "submission")):
+            assert name.endswith("stage.json") or one[name] == other[name], name
