@@ -53,8 +53,8 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
 
     Returns
     -------
-    The test window starts at ``as_of`` when the data goes on after it, and else is the last one of
-    the data. The validation windows are those that end where the test window starts, ``horizon``,
+    The test window starts at ``as_of`` when the data goes on after it (and ends with the data), and
+    else is the last one of the data. The validation windows are those that end where the test window starts, ``horizon``,
     half of it and 1 day long: the longest asks the same question as the test window, the shortest
     has the freshest history.
 
@@ -65,7 +65,7 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
     """
     submit = as_of or dataset.next_day
     if submit <= dataset.last_day:
-        test = Window(submit, horizon)
+        test = Window(submit, min(horizon, (dataset.next_day - submit).days))
     else:
         test = Window(dataset.next_day, horizon).earlier()
     if test.as_of <= dataset.first_day:

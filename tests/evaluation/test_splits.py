@@ -1,0 +1,84 @@
+"""Which windows a run chooses on and reports on."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from modiste.data.dataset import Dataset, Window
+from modiste.errors import DataError
+from modiste.evaluation.splits import split
+from shops import write_prepared
+
+FIRST = date(2020, 1, 1)
+DAYS = 60
+NEXT = FIRST + timedelta(days=DAYS)
+
+
+def shop(folder: Path, rows_a_day: list[int]) -> Dataset:
+    days = [FIRST + timedelta(days=day) for day, rows in enumerate(rows_a_day) for _ in range(rows)]
+    return Dataset.open(
+        write_prepared(
+            folder,
+            pl.DataFrame({"article": [0]}),
+            pl.DataFrame({"customer": [0]}),
+            pl.DataFrame({"customer": 0, "article": 0, "t_dat": days}),
+        )
+    )
+
+
+@pytest.fixture
+def even(tmp_path: Path) -> Dataset:
+    return shop(tmp_path, [2] * DAYS)
+
+
+def test_without_a_date_the_last_week_is_the_test(even: Dataset) -> None:
+    found = split(even, None, 7)
+    week = timedelta(days=7)
+    assert found.submit == NEXT
+    assert found.test == Window(NEXT - week, 7)
+    end = NEXT - week
+    assert found.validation == (
+        Window(end - week, 7),
+        Window(end - timedelta(days=4), 4),
+        Window(end - timedelta(days=1), 1),
+    )
+    assert all(window.end == found.test.as_of for window in found.validation)
+
+
+def test_a_date_within_the_data_is_tested_on_what_came_then(even: Dataset) -> None:
+    as_of = NEXT - timedelta(days=20)
+    found = split(even, as_of, 3)
+    assert (found.submit, found.test) == (as_of, Window(as_of, 3))
+
+
+def test_a_test_window_ends_with_the_data(even: Dataset) -> None:
+    as_of = NEXT - timedelta(days=2)
+    assert split(even, as_of, 7).test == Window(as_of, 2)
+
+
+def test_a_later_date_is_submitted_for_and_the_last_week_tested(even: Dataset) -> None:
+    found = split(even, NEXT + timedelta(days=5), 7)
+    assert found.submit == NEXT + timedelta(days=5)
+    assert found.test == Window(NEXT - timedelta(days=7), 7)
+
+
+def test_windows_with_a_blind_history_are_left_out(tmp_path: Path) -> None:
+    """Of a shop whose rows begin in earnest four days before: as of then nothing was known."""
+    dataset = shop(tmp_path, [1] + [0] * (DAYS - 5) + [50] * 4)
+    found = split(dataset, NEXT - timedelta(days=1), 3)
+    assert found.validation == (
+        Window(NEXT - timedelta(days=3), 2),
+        Window(NEXT - timedelta(days=2), 1),
+    )
+
+
+def test_nothing_before_the_test_window_is_an_error(even: Dataset) -> None:
+    for as_of in (FIRST, FIRST - timedelta(days=3)):
+        with pytest.raises(DataError, match="nothing is known before"):
+            split(even, as_of, 7)
+    with pytest.raises(DataError, match="nothing is known before"):
+        split(even, None, DAYS)
