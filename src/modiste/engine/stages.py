@@ -60,16 +60,18 @@ class Run:
         self._lock = FileLock(folder / ".lock")
 
     def __enter__(self) -> Run:
-        self._refuse_foreign()
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self._refuse_foreign()
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise RunError(
                 f"another process works in {self.folder}: wait for it or choose another --out"
             ) from error
-        except PermissionError as error:
-            raise RunError(f"no permission to write {self.folder}: choose another --out") from error
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be used ({error.strerror}): choose another --out"
+            ) from error
         remove_partials(self.folder)
         return self
 
@@ -150,6 +152,7 @@ class Run:
 
     def known(self, name: str, key: Mapping[str, Any]) -> None:
         """Note a stage whose outputs were made elsewhere, by what identifies them."""
+        self._redoing = self._redoing or name == self._redo_from
         self._keys[name] = _hash(dict(key))
 
     def publish(self, source: Path, name: str) -> Path:
@@ -167,11 +170,7 @@ class Run:
 
     def timings(self) -> dict[str, dict[str, float]]:
         """Seconds and peak MiB of each stage, as of the last time that it was done."""
-        path = self.folder / _TIMINGS_FILE
-        if not path.exists():
-            return {}
-        timings: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-        return timings
+        return _read_object(self.folder / _TIMINGS_FILE)
 
     def _note_timing(self, name: str, seconds: float, peak_mib: float) -> None:
         timings = self.timings() | {
@@ -182,11 +181,17 @@ class Run:
 
 
 def _key_of(folder: Path) -> str | None:
-    path = folder / _KEY_FILE
-    if not path.is_file():
-        return None
-    key: str = json.loads(path.read_text(encoding="utf-8"))["key"]
+    key: str | None = _read_object(folder / _KEY_FILE).get("key")
     return key
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A small JSON file; nothing where there is none or it is damaged: it is then made again."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _hash(value: object) -> str:
