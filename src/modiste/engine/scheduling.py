@@ -90,8 +90,12 @@ class Engine:
 
 def _connect(address: str) -> Client:
     from distributed import Client
+    from distributed.comm.addressing import parse_host_port
 
     try:
+        # Before a client is made: one with an impossible address cannot be closed quietly.
+        if not address.startswith("inproc://"):
+            parse_host_port(address)
         return Client(address, timeout="10s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise ModisteError(
