@@ -57,7 +57,7 @@ class Config(BaseModel):
             "day after the data ends."
         ),
     )
-    horizon: Annotated[int, Field(ge=1)] = Field(
+    horizon: Annotated[int, Field(ge=1, le=3_650)] = Field(
         default=7, description="Length of the label windows in days."
     )
     ingest: IngestSettings = Field(
@@ -141,7 +141,9 @@ def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
             _describe(value, depth + 1, lines)
         else:
             plain = model.model_dump(mode="json", include={name})[name]
-            text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
+            text = yaml.safe_dump(
+                plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+            )
             # YAML ends a lone scalar with a line of its own.
             lines.append(f"{indent}{name}: {text.splitlines()[0]}")
 
@@ -154,7 +156,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"no config file {file}{_did_you_mean(file.name, near)}") from None
     except IsADirectoryError:
         raise ConfigError(f"{file} is a folder: --config names a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError: no text, or a date as 2020-13-01
         raise ConfigError(f"{file} is not YAML: {error}") from error
     if tree is None:
         return {}
@@ -169,7 +171,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text}: expected key=value, for instance horizon=7")
     try:
         tree = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {text}: the value is not YAML ({error})") from error
     for key in reversed(path.split(".")):
         tree = {key: tree}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -28,6 +28,11 @@ class EvaluationSettings(BaseModel):
     seed: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Seed of the bootstrap; the same seed gives the same intervals."
     )
+
+    @field_validator("recall_at")
+    @classmethod
+    def _each_depth_once(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(depths))
 
     @property
     def depth(self) -> int:

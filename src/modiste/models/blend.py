@@ -88,7 +88,8 @@ class BlendSettings(BaseModel):
             raise ValueError(f"no baseline {', '.join(sorted(unknown))}: {', '.join(BASELINES)}")
         if not weights.get(POPULARITY):
             raise ValueError(f"the blend needs a weight of {POPULARITY}: it scores for everybody")
-        return weights
+        # The search moves them one after the other: their order must not depend on who wrote them.
+        return {name: weights[name] for name in BASELINES if name in weights}
 
 
 # Every baseline: its name, and how it is made of the settings. A new one is registered here.

@@ -40,7 +40,7 @@ class CoVisitationSettings(BaseModel):
     popularity_power: Annotated[float, Field(ge=0)] = Field(
         default=0.5, description="Power of the recommended article's popularity."
     )
-    pair_days: Annotated[int, Field(ge=1)] = Field(
+    pair_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         default=30, description="Two purchases make a pair when both lie in this many last days."
     )
     neighbours: Annotated[int, Field(ge=1)] = Field(

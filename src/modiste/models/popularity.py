@@ -27,7 +27,7 @@ class PopularitySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    days: Annotated[int, Field(ge=1)] = Field(
+    days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         default=28,
         description=(
             "Purchases of this many last days count; an article bought in none of them is taken to "

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
+from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.time_decay import UNIT, purchase_units
 
@@ -31,14 +32,14 @@ class RepurchaseSettings(BaseModel):
     popularity_power: Annotated[float, Field(ge=0)] = Field(
         default=0.25, description="Power of the article's popularity; 0: it does not matter."
     )
-    repeat_group: str | None = Field(
+    repeat_group: ArticleColumn | None = Field(
         default="product_type_name",
         description=(
             "Column of the articles whose values share a repeat rate; article_id: each article has "
             "its own; null: all are alike."
         ),
     )
-    repeat_days: Annotated[int, Field(ge=1)] = Field(
+    repeat_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         default=7, description="Bought again within this many days counts as a repeat."
     )
     repeat_smoothing: Annotated[float, Field(gt=0)] = Field(
