@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import rank_by_score
+from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.time_decay import UNIT, purchase_units
+from modiste.models.time_decay import UNIT, in_units, purchase_units
 
 
 class PopularityBySectionSettings(BaseModel):
@@ -23,7 +24,7 @@ class PopularityBySectionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    column: str = Field(
+    column: ArticleColumn = Field(
         default="department_name",
         description="Column of the articles that says what counts as a section.",
     )
@@ -68,8 +69,9 @@ class PopularityBySection:
         self._shares = (
             self._articles.drop_nulls()
             .group_by("section")
-            .agg(pl.col("popularity").sum().alias("share"))
-            .with_columns(pl.col("share") / pl.col("share").sum())
+            .agg(in_units(pl.col("popularity")).sum().alias("units"))
+            .select("section", share=pl.col("units") / pl.col("units").sum())
+            .filter(pl.col("share") > 0)
             .sort("section")
         )
         return self
