@@ -109,9 +109,12 @@ def run_pipeline(
     for stage in (redo_from, only):
         if stage is not None and stage not in STAGES:
             raise ConfigError(f"no stage '{stage}': there are {', '.join(STAGES)}")
+    if config.report.images is not None and not config.report.images.is_dir():
+        raise ConfigError(f"report.images: no folder {config.report.images}")
     with Run(out, redo_from=redo_from, only=only) as run:
         prepared = _prepared_folder(run, data, config.ingest, engine)
         dataset = Dataset.open(prepared, engine)
+        _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
         window_key = {"windows": [str(window) for window in windows.all]}
@@ -131,7 +134,11 @@ def run_pipeline(
         evaluated = run.stage(
             "evaluate",
             lambda folder: evaluate_windows(dataset, windows, config, chosen, folder),
-            settings={"evaluation": config.evaluation.model_dump(mode="json"), **window_key},
+            settings={
+                "evaluation": config.evaluation.model_dump(mode="json"),
+                "submission": [windows.submit, config.horizon],
+                **window_key,
+            },
             code=_CODE,
             needs=["ingest", "choose"],
         )
@@ -180,8 +187,12 @@ _CODE = ("modiste.engine", "modiste.data", "modiste.evaluation", "modiste.models
 def _prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
     """The folder of prepared tables: the one given, or the ingest stage's."""
     if (Path(data) / MANIFEST).is_file():
-        manifest = (Path(data) / MANIFEST).read_text(encoding="utf-8")
-        run.known("ingest", {"prepared": str(Path(data).resolve()), "manifest": manifest})
+        # The manifest holds counts alone: tables made anew may differ and have the same.
+        files = {
+            str(file.relative_to(data)): [file.stat().st_size, file.stat().st_mtime_ns]
+            for file in Path(data).rglob("*.parquet")
+        }
+        run.known("ingest", {"prepared": str(Path(data).resolve()), "files": files})
         return Path(data)
     return run.stage(
         "ingest",
@@ -259,8 +270,21 @@ def evaluate_windows(
 
 
 def fit(dataset: Dataset, as_of: date, chosen: Path, folder: Path) -> None:
-    """Fit the blend as of a date, with the settings that were chosen; save it."""
-    Blend(_chosen_settings(chosen)).fit(dataset.until(as_of)).save(folder)
+    """Fit the blend as of a date, with the settings that were chosen; save it.
+
+    Raises
+    ------
+    DataError
+        When nothing is on sale by then, so that nothing could be recommended.
+    """
+    blend = Blend(_chosen_settings(chosen)).fit(dataset.until(as_of))
+    if blend.popularity.article_scores.is_empty():
+        raise DataError(
+            f"nothing was sold in the {blend.settings.popularity.days} days before {as_of} (the "
+            f"data ends on {dataset.last_day}), so nothing is taken to be on sale: choose an "
+            "earlier --as-of, or raise models.popularity.days"
+        )
+    blend.save(folder)
 
 
 def recommend(dataset: Dataset, as_of: date, k: int, fitted: Path, folder: Path) -> None:
@@ -366,12 +390,22 @@ def evaluate_submission(
     if purchases is not None:
         bought = _read_strings(purchases, ["customer_id", "article_id"])
         labels = bought.join(customers, on="customer_id").join(articles, on="article_id")
+    elif window is not None and window.as_of > dataset.last_day:
+        raise DataError(
+            f"the data ends on {dataset.last_day}, before {window.as_of}: choose an earlier "
+            "--as-of, or give the later --purchases"
+        )
     else:
         labels = dataset.purchases(window or Window(dataset.next_day, 7).earlier())
+    predictions = _read_strings(submission, ["customer_id", "prediction"])
+    twice = predictions.filter(pl.col("customer_id").is_duplicated())["customer_id"]
+    if len(twice):
+        raise DataError(f"{submission} has customer {twice[0]!r} more than once")
+    known = predictions.join(customers, on="customer_id")
+    if known.is_empty():
+        raise DataError(f"{submission} has no customer of {data}: do they belong together?")
     lists = (
-        _read_strings(submission, ["customer_id", "prediction"])
-        .join(customers, on="customer_id")
-        .select("customer", article_id=pl.col("prediction").fill_null("").str.split(" "))
+        known.select("customer", article_id=pl.col("prediction").fill_null("").str.split(" "))
         .explode("article_id")
         .filter(pl.col("article_id") != "")
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over("customer"))
@@ -391,6 +425,24 @@ def _read_strings(file: Path, columns: list[str]) -> pl.DataFrame:
         ) from error
 
 
+def _refuse_split_ids(dataset: Dataset) -> None:
+    """Stop before the work when a submission could not be read back.
+
+    Raises
+    ------
+    DataError
+        When an article's id holds white space, which separates the ids of a submission.
+    """
+    ids = dataset.until(dataset.next_day).articles["article_id"]
+    bad = ids.filter(ids.str.contains(r"\s"))
+    if len(bad):
+        raise DataError(
+            f"{len(bad):,} article ids hold white space, which separates the ids in "
+            f"submission.csv; the first is {bad[0]!r}. Replace it in the articles and the "
+            "transactions, for instance by '_'"
+        )
+
+
 def _images_of(data: str) -> Path | None:
     folder = Path(data) / "images"
     return folder if folder.is_dir() else None
@@ -399,7 +451,10 @@ def _images_of(data: str) -> Path | None:
 def _ceiling_of(data: str) -> float | None:
     """What the best possible lists reach, where a synthetic shop tells."""
     truth = Path(data) / "truth.json"
-    return float(_read_json(truth)["expected_map"]) if truth.is_file() else None
+    try:
+        return float(_read_json(truth)["expected_map"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # no truth, or another program's file of that name
 
 
 def _chosen_settings(chosen: Path) -> BlendSettings:
@@ -418,7 +473,10 @@ def _evaluate_window(
     blended = rank_candidates(
         gather_candidates(
             {
-                name: proposals[name].filter(pl.col("rank") <= models.candidates)
+                # Popularity fills every list to its end, as in ``Blend.candidates``.
+                name: proposals[name]
+                if name == POPULARITY
+                else proposals[name].filter(pl.col("rank") <= models.candidates)
                 for name in models.weights
             },
             popularity.article_scores,
