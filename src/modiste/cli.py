@@ -37,6 +37,10 @@ DataOption = Annotated[
         help="Folder, .zip or fsspec address with the shop's tables, or a folder of prepared ones.",
     ),
 ]
+RawDataOption = Annotated[
+    str,
+    typer.Option("--data", help="Folder, .zip or fsspec address with the shop's raw tables."),
+]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings; see 'modiste config'.")
@@ -104,7 +108,7 @@ def synth(
 
 @app.command()
 def ingest(
-    data: DataOption,
+    data: RawDataOption,
     out: OutOption,
     config: ConfigOption = None,
     preset: PresetOption = None,
@@ -208,6 +212,10 @@ def _load(file: Path | None, preset: str | None, overrides: list[str] | None) ->
     return load_config(file, preset, overrides or ())
 
 
+# The exit status that Typer makes of Ctrl-C, as shells do.
+_INTERRUPTED = 130
+
+
 def _day(moment: datetime) -> date:
     return moment.date()
 
@@ -219,6 +227,7 @@ def main() -> None:
     except ModisteError as error:
         typer.echo(f"modiste: error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("modiste: interrupted; started again, the run goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.echo("modiste: interrupted; a run started again goes on from there", err=True)
+        raise
