@@ -54,9 +54,9 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
     Returns
     -------
     The test window starts at ``as_of`` when the data goes on after it (and ends with the data), and
-    else is the last one of the data. The validation windows are those that end where the test window starts, ``horizon``,
-    half of it and 1 day long: the longest asks the same question as the test window, the shortest
-    has the freshest history.
+    else is the last one of the data. The validation windows are those that end where the test
+    window starts, ``horizon``, half of it and 1 day long: the longest asks the same question as the
+    test window, the shortest has the freshest history.
 
     Raises
     ------

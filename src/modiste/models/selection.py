@@ -9,7 +9,7 @@ it comes measured worse on later days than taking none.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -92,6 +92,9 @@ class Selection:
     trials: pl.DataFrame
 
 
+# What baselines propose to the label customers: for each window, by the baseline's name.
+Proposals = Sequence[Mapping[str, pl.DataFrame]]
+
 _TRIALS_SCHEMA = {
     "step": pl.String(),
     "setting": pl.String(),
@@ -126,8 +129,10 @@ def select_settings(
     prepared = [_ValidationWindow.of(dataset, window, selection) for window in windows]
     search = _Search(prepared, selection.z, k)
     settings = search.choose_popularity(settings)
-    settings = search.choose_repurchase(settings)
-    settings = search.choose_weights(settings)
+    # What these propose does not depend on what is still to be chosen.
+    others = search.proposals(settings, [n for n in settings.weights if n != _REPURCHASE])
+    settings = search.choose_repurchase(settings, others)
+    settings = search.choose_weights(settings, others)
     return Selection(settings, pl.DataFrame(search.trials, schema=_TRIALS_SCHEMA))
 
 
@@ -203,11 +208,10 @@ class _Search:
             found.append(scores["average_precision"].to_numpy())
         return found
 
-    def choose_repurchase(self, settings: BlendSettings) -> BlendSettings:
+    def choose_repurchase(self, settings: BlendSettings, others: Proposals) -> BlendSettings:
         """Move the shape of repurchase, coordinate by coordinate; its weight follows each trial."""
         if _REPURCHASE not in settings.weights:
             return settings
-        others = self._proposals(settings, [n for n in settings.weights if n != _REPURCHASE])
         current = self._blend_precision(settings, others, factors=(1.0,))[0]
         for _ in range(_ROUNDS):
             before = settings
@@ -229,10 +233,9 @@ class _Search:
                 break
         return settings
 
-    def choose_weights(self, settings: BlendSettings) -> BlendSettings:
+    def choose_weights(self, settings: BlendSettings, others: Proposals) -> BlendSettings:
         """Move the weights; popularity's stays."""
-        names = list(settings.weights)
-        candidates = self._scored(settings, self._proposals(settings, names))
+        candidates = self._candidates(settings, others)
         found = search_weights(candidates, settings.weights, POPULARITY, self._k, self._z)
         self.trials += [
             {
@@ -246,9 +249,7 @@ class _Search:
         ]
         return settings.model_copy(update={"weights": found.weights})
 
-    def _proposals(
-        self, settings: BlendSettings, names: Sequence[str]
-    ) -> list[dict[str, pl.DataFrame]]:
+    def proposals(self, settings: BlendSettings, names: Sequence[str]) -> Proposals:
         """What the baselines propose, by window and name."""
         return [
             {
@@ -260,29 +261,23 @@ class _Search:
             for window in self._windows
         ]
 
-    def _scored(
-        self, settings: BlendSettings, proposals: Sequence[dict[str, pl.DataFrame]]
-    ) -> list[ScoredCandidates]:
+    def _candidates(self, settings: BlendSettings, others: Proposals) -> list[ScoredCandidates]:
+        """The blend's candidates in each window: the others' and repurchase's own."""
+        own = self.proposals(settings, [n for n in settings.weights if n == _REPURCHASE])
         return [
             ScoredCandidates.of(
-                gather_candidates(by_name, window.popularity(settings).article_scores),
+                gather_candidates({**rest, **mine}, window.popularity(settings).article_scores),
                 window.labels,
                 list(settings.weights),
             )
-            for window, by_name in zip(self._windows, proposals, strict=True)
+            for window, rest, mine in zip(self._windows, others, own, strict=True)
         ]
 
     def _blend_precision(
-        self,
-        settings: BlendSettings,
-        others: Sequence[dict[str, pl.DataFrame]],
-        factors: Sequence[float],
+        self, settings: BlendSettings, others: Proposals, factors: Sequence[float]
     ) -> tuple[Floats, BlendSettings]:
         """AP@k of the blend with repurchase's weight at the best of some factors."""
-        own = self._proposals(settings, [_REPURCHASE])
-        candidates = self._scored(
-            settings, [{**rest, **mine} for rest, mine in zip(others, own, strict=True)]
-        )
+        candidates = self._candidates(settings, others)
         results = []
         for factor in factors:
             weights = {**settings.weights, _REPURCHASE: settings.weights[_REPURCHASE] * factor}

@@ -160,7 +160,8 @@ class Model:
     rate_spread: float = 1.65
     """Standard deviation of the log of customers' visit rates."""
     burst: float = 0.31
-    """What a visit adds to the expected visits of the week after; it fades by half a week."""
+    """What a visit adds to the expected visits of all later weeks together; half of it to the next
+    week, and so on."""
     stay_weeks: float = 60.0
     """Mean number of weeks before a customer leaves."""
     old_customers: float = 0.65
