@@ -1,10 +1,7 @@
-"""Statistics of synthetic shops beside those of the real H&M data, as a Markdown table.
+"""How customers buy in shops, side by side: python benchmarks/shop_statistics.py FOLDER [FOLDER …].
 
-    PYTHONPATH=src python benchmarks/shop_statistics.py [--full FOLDER] [--hm FOLDER] [--seed N]
-
-The demo and small shops are written on the spot into a temporary folder. FOLDER of ``--full`` is a
-shop that ``modiste synth --scale full`` wrote; FOLDER of ``--hm`` holds the sampled H&M rows as
-Parquet. A source that is not there is left out with a message. The last line is one JSON object.
+Each folder holds a shop in Kaggle's format. Where it has ``next_week.csv`` (a synthetic shop), two
+simple rankings and the truth are scored on it as well.
 """
 
 from __future__ import annotations
@@ -12,116 +9,33 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import math
 import resource
-import sys
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from modiste.data.synthetic import SCALES, write_shop
-from modiste.data.synthetic.statistics import MEANINGS, Statistics, shop_statistics
-from modiste.engine import Engine
-from modiste.evaluation.metrics import score_customers
+from modiste.data.synthetic.statistics import MEANINGS, shop_statistics
 
-PLACES = 12
-
-# Measured here, beside what shop_statistics knows.
-FURTHER: Mapping[str, str] = {
-    "last_days_on_sale": "share of the last 3 days' rows whose article sold in the 4 days before",
-    "map_best_sellers": "MAP@12 of the last week's best sellers in the week after",
-    "map_own_on_sale": "MAP@12 of own articles on sale, newest first, then best sellers",
-    "map_ceiling": "MAP@12 of the best possible lists, expected (truth.json)",
-}
-
-# All 31,788,324 rows of the Kaggle data as others measured them, from shared/data/README.md ("The
-# whole data, as others measured it"; Coding-Samurai110602/hm-fashion-recsys). The MAP figures there
-# are of the last week of the data, 16 to 22 September 2020, as the week after. The busiest week is
-# given in rows; the mean week is all rows over 734 days, times 7.
-PUBLISHED: Statistics = {
-    "rows": 31_788_324,
-    "buyers": 1_371_980 - 9_699,
-    "one_week": 0.341,
-    "gap_q1": 4,
-    "gap_median": 10,
-    "gap_q3": 24,
-    "sold_articles": 105_542 - 995,
-    "gini": 0.759,
-    "top_1": 0.186,
-    "top_10": 0.608,
-    "exact_repeats": 0.174,
-    "basket_median": 2,
-    "basket_q3": 4,
-    "same_article": 0.0474,
-    "same_product": 0.0853,
-    "same_type": 0.506,
-    "new_buyers": 0.081,
-    "new_articles": 0.037,
-    "jaccard_12": 0.20,
-    "jaccard_100": 0.37,
-    "busiest_week": 635_891 / (31_788_324 / 734 * 7),
-    "saturday": 1.11,
-    "map_best_sellers": 0.0087,
-    "map_own_on_sale": 0.0245,
-}
-
-# Days of which the sample has all customers (shared/data/README.md), first and last of each run.
-WHOLE_DAYS = (
-    (dt.date(2019, 5, 29), dt.date(2019, 5, 31)),
-    (dt.date(2019, 7, 28), dt.date(2019, 7, 31)),
-    (dt.date(2019, 10, 27), dt.date(2019, 10, 31)),
-    (dt.date(2019, 11, 29), dt.date(2019, 11, 30)),
-    (dt.date(2019, 12, 31), dt.date(2019, 12, 31)),
-    (dt.date(2020, 2, 1), dt.date(2020, 2, 5)),
-    (dt.date(2020, 9, 16), dt.date(2020, 9, 22)),
-)
-# The first day has part of the customers: neither whole nor of the few with full histories alone.
-PARTIAL_DAY = dt.date(2018, 9, 20)
-
-# What a sample of whole customers can tell, and what a sample of whole days can.
-OF_CUSTOMERS = (
-    *("rows", "buyers", "one_row", "one_day", "one_week", "rows_a_buyer_median"),
-    *("gap_q1", "gap_median", "gap_q3", "age_q1", "age_median", "age_q3"),
-    *("basket_q1", "basket_median", "basket_q3", "basket_mean", "exact_repeats", "mates"),
-    *("same_article", "same_product", "same_type", "saturday"),
-)
-OF_DAYS = (
-    *("rows", "basket_q1", "basket_median", "basket_q3", "basket_mean"),
-    *("exact_repeats", "mates"),
-)
+WEEK = dt.timedelta(7)
 
 
 def main() -> None:
-    """Measure every shop that is there and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--full", type=Path, help="a shop that 'modiste synth' wrote")
-    parser.add_argument("--hm", type=Path, default=Path("../shared/data/hm"))
-    parser.add_argument("--seed", type=int, default=0, help="of the demo and small shops")
-    parser.add_argument("--workers", type=int, default=2)
+    """Print one Markdown table, then JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args()
     started = time.perf_counter()
-    columns: dict[str, Statistics] = {}
-    for scale in ("demo", "small"):
-        with tempfile.TemporaryDirectory() as scratch:
-            shop = Path(scratch) / scale
-            write_shop(shop, SCALES[scale], options.seed, Engine(workers=options.workers))
-            columns[scale] = synthetic_shop(shop)
-    if options.full is None:
-        print("full left out: name its folder with --full", file=sys.stderr)
-    elif not (options.full / "truth.json").is_file():
-        print(f"full left out: {options.full} holds no synthetic shop", file=sys.stderr)
-    else:
-        columns["full"] = synthetic_shop(options.full)
-    columns["H&M, published"] = PUBLISHED
-    if (options.hm / "transactions_train.parquet").is_file():
-        columns |= sampled_rows(options.hm)
-    else:
-        print(f"H&M sample left out: nothing in {options.hm}", file=sys.stderr)
-    print_table(columns)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+    columns = {folder.name: describe(folder) for folder in options.folders}
+    names = {name: None for column in columns.values() for name in column}
+    print(f"| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    for name in names:
+        cells = " | ".join(_text(column.get(name)) for column in columns.values())
+        print(f"| {MEANINGS.get(name, name)} | {cells} |")
+    # Linux counts in KiB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         json.dumps(
             {
@@ -134,147 +48,88 @@ def main() -> None:
     )
 
 
-# --- synthetic shops -----------------------------------------------------------------------
+def describe(folder: Path) -> dict[str, float]:
+    """Statistics of one shop, and scores where the next week is known."""
+    rows, customers = read(folder / "transactions_train.csv"), read(folder / "customers.csv")
+    articles, next_file = read(folder / "articles.csv"), folder / "next_week.csv"
+    # Customers as numbers: their long ids would take most of the memory.
+    codes = customers.select("customer_id").with_row_index("number")
 
+    def numbered(table: pl.LazyFrame) -> pl.LazyFrame:
+        joined = table.join(codes, on="customer_id").drop("customer_id")
+        return joined.rename({"number": "customer_id"})
 
-def synthetic_shop(folder: Path) -> Statistics:
-    """All statistics of a synthetic shop, and how hard its week after is."""
-    articles = pl.read_csv(
-        folder / "articles.csv", columns=["article_id", "product_code", "product_type_name"]
+    known = (
+        numbered(rows).with_columns(pl.col("price").cast(pl.Float32)).collect(engine="streaming")
     )
-    people = (
-        pl.scan_csv(folder / "customers.csv")
-        .select("customer_id", "age")
-        .with_row_index("customer")
+    if not next_file.is_file():
+        return shop_statistics(known, articles, customers)
+    coming = numbered(read(next_file)).collect()
+    truth = numbered(pl.scan_parquet(folder / "truth.parquet")).select(
+        "customer_id", pl.col("article_ids").cast(pl.List(pl.Int32))
+    )
+    return shop_statistics(known, articles, customers, coming) | scores(known, coming, truth)
+
+
+def read(file: Path) -> pl.LazyFrame:
+    """Open a table; article ids as numbers."""
+    types = {"article_id": pl.Int32, "sales_channel_id": pl.Int8}
+    table = pl.scan_csv(file, try_parse_dates=True)
+    present = set(table.collect_schema().names())
+    overrides = {name: kind for name, kind in types.items() if name in present}
+    return pl.scan_csv(file, schema_overrides=overrides, try_parse_dates=True)
+
+
+def scores(known: pl.DataFrame, coming: pl.DataFrame, truth: pl.LazyFrame) -> dict[str, float]:
+    """MAP@12 on the coming week of simple rankings and of the truth."""
+    last_day = known["t_dat"].max()
+    recent = known.lazy().filter(pl.col("t_dat") > pl.lit(last_day) - pl.lit(WEEK))
+    best_sellers = recent.group_by("article_id").len().sort("len", "article_id", descending=True)
+    popular: list[int] = best_sellers.head(12).collect()["article_id"].to_list()
+    buyers = coming.lazy().select("customer_id").unique()
+    own = dict(
+        known.lazy()
+        .join(buyers, on="customer_id", how="semi")
+        .join(recent.select("article_id").unique(), on="article_id", how="semi")
+        .group_by("customer_id", "article_id")
+        .agg(pl.col("t_dat").max())
+        .sort("t_dat", "article_id", descending=True)
+        .group_by("customer_id", maintain_order=True)
+        .agg(pl.col("article_id").head(12))
         .collect()
+        .iter_rows()
     )
-    ids = people.select("customer_id", "customer")
-    rows = read_rows(folder / "transactions_train.csv", ids)
-    next_week = read_rows(folder / "next_week.csv", ids)
-    customers = people.select(customer_id="customer", age="age")
-    notes = json.loads((folder / "truth.json").read_text())
-    return (
-        shop_statistics(rows, articles, customers, next_week)
-        | {"last_days_on_sale": last_days_on_sale(rows)}
-        | score_baselines(rows, next_week)
-        | {"map_ceiling": notes["expected_map"]}
-    )
+    best = dict(truth.join(buyers, on="customer_id", how="semi").collect().iter_rows())
 
+    def own_first(customer: int) -> list[int]:
+        mine: list[int] = own.get(customer, [])
+        return mine + [article for article in popular if article not in mine]
 
-def read_rows(file: Path, ids: pl.DataFrame) -> pl.DataFrame:
-    """Transactions with numbers for ids: 32 million rows stay under 1 GB."""
-    return (
-        pl.scan_csv(
-            file,
-            schema={
-                "t_dat": pl.Date,
-                "customer_id": pl.String,
-                "article_id": pl.Int64,
-                "price": pl.Float32,
-                "sales_channel_id": pl.Int8,
-            },
-        )
-        .join(ids.lazy(), on="customer_id", how="inner")
-        .select(
-            "t_dat", "article_id", "price", "sales_channel_id", pl.col("customer").alias("buyer")
-        )
-        .rename({"buyer": "customer_id"})
-        .collect(engine="streaming")
-    )
-
-
-def last_days_on_sale(rows: pl.DataFrame) -> float:
-    """Share of the last 3 days' rows whose article sold in the 4 days before."""
-    last: dt.date = rows["t_dat"].max()  # type: ignore[assignment]
-    days = pl.col("t_dat")
-    late = rows.filter(days > last - dt.timedelta(3))["article_id"]
-    before = rows.filter(days.is_between(last - dt.timedelta(6), last - dt.timedelta(3)))
-    return float(late.is_in(before["article_id"].unique().implode()).sum()) / len(late)
-
-
-def score_baselines(rows: pl.DataFrame, next_week: pl.DataFrame) -> Statistics:
-    """MAP@12 of the two simplest recommenders over the customers who buy in the week after."""
-    last: dt.date = rows["t_dat"].max()  # type: ignore[assignment]
-    labels = next_week.select(customer="customer_id", article="article_id").unique()
-    buyers = labels.select("customer").unique()
-    sales = (
-        rows.filter(pl.col("t_dat") > last - dt.timedelta(7))
-        .group_by("article_id")
-        .len()
-        .sort("len", "article_id", descending=[True, False])
-    )
-    best = sales.head(PLACES).select(article="article_id").with_row_index("place")
-    popular = buyers.join(best, how="cross")
-    own = (
-        rows.rename({"customer_id": "customer", "article_id": "article"})
-        .join(buyers, on="customer", how="semi")
-        .join(sales.select(article="article_id"), on="article", how="semi")
-        .group_by("customer", "article")
-        .agg(day=pl.col("t_dat").max(), rows=pl.len())
-        .sort("day", "rows", "article", descending=[True, True, False])
-        .with_columns(place=pl.int_range(pl.len(), dtype=pl.UInt32).over("customer"))
-        .filter(pl.col("place") < PLACES)
-        .select("customer", "article", "place")
-    )
-    filled = pl.concat(
-        [own, popular.select("customer", "article", pl.col("place") + PLACES)]
-    ).unique(["customer", "article"], keep="first", maintain_order=True)
+    bought = dict(coming.group_by("customer_id").agg(pl.col("article_id").unique()).iter_rows())
     return {
-        "map_best_sellers": mean_average_precision(popular, labels),
-        "map_own_on_sale": mean_average_precision(filled, labels),
+        "MAP@12 of the week's best sellers": map_at_12(lambda _: popular, bought),
+        "MAP@12 of own purchases, then best sellers": map_at_12(own_first, bought),
+        "MAP@12 of truth.parquet": map_at_12(best.__getitem__, bought),
     }
 
 
-def mean_average_precision(lists: pl.DataFrame, labels: pl.DataFrame) -> float:
-    """MAP@12 of lists in the order of ``place``, which may have gaps."""
-    ranked = lists.with_columns(
-        rank=pl.col("place").rank("ordinal").over("customer").cast(pl.UInt16)
-    )
-    scores = score_customers(ranked, labels, PLACES)["average_precision"]
-    return float(scores.sum()) / len(scores)
+def map_at_12(ranking: Callable[[int], list[int]], bought: dict[int, list[int]]) -> float:
+    """Mean of AP@12, written out plainly."""
+    scores = []
+    for customer, articles in bought.items():
+        wanted, hits, score = set(articles), 0, 0.0
+        for place, article in enumerate(ranking(customer)[:12], 1):
+            if article in wanted:
+                hits += 1
+                score += hits / place
+        scores.append(score / min(len(wanted), 12))
+    return float(np.mean(scores))
 
 
-# --- sampled H&M rows ----------------------------------------------------------------------
-
-
-def sampled_rows(folder: Path) -> dict[str, Statistics]:
-    """What the sample tells: of its customers with a whole history, and of its whole days."""
-    rows = pl.read_parquet(folder / "transactions_train.parquet")
-    articles = pl.read_parquet(folder / "articles.parquet")
-    customers = pl.read_parquet(folder / "customers.parquet")
-    whole = pl.any_horizontal(pl.col("t_dat").is_between(*run) for run in WHOLE_DAYS)
-    # Only they have rows on the other days. Who never bought on one of these is missing.
-    known = rows.filter(~whole & (pl.col("t_dat") != PARTIAL_DAY))["customer_id"].unique()
-    theirs = pl.col("customer_id").is_in(known.implode())
-    of_customers = shop_statistics(rows.filter(theirs), articles, customers.filter(theirs))
-    days = rows.filter(whole)
-    of_days = shop_statistics(days, articles, customers)
-    return {
-        "H&M, customers": {key: of_customers[key] for key in OF_CUSTOMERS},
-        "H&M, days": {key: of_days[key] for key in OF_DAYS}
-        | {"last_days_on_sale": last_days_on_sale(days)},
-    }
-
-
-# --- the table -----------------------------------------------------------------------------
-
-
-def print_table(columns: Mapping[str, Statistics]) -> None:
-    """One row a statistic, one column a shop."""
-    print("| " + " | ".join(["", *columns]) + " |")
-    print("| --- |" + " ---: |" * len(columns))
-    for key, meaning in {**MEANINGS, **FURTHER}.items():
-        cells = [shown(key, column.get(key, math.nan)) for column in columns.values()]
-        print("| " + " | ".join([meaning, *cells]) + " |")
-
-
-def shown(key: str, value: float) -> str:
-    """A value as people read it; nothing for what is not known."""
-    if math.isnan(value):
-        return ""
-    if key.startswith("map_"):
-        return f"{value:.4f}"
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+def _text(value: float | None) -> str:
+    if value is None or np.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 5 else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def make_catalogue(
         # Many products are duds and none is infinitely good: a long tail to the left only.
         -rng.exponential(model.appeal_spread, products)[product]
         + rng.normal(0.0, 1.0, size.articles) * spread
-    )
+    ) * size.contrast
     euro = np.array([k.euro for k in words.KINDS])[kind]
     price = euro * _PRICE_TIERS[niches.tier[niche_of]] * np.exp(rng.normal(0, 0.18, products))
     catalogue = Catalogue(

@@ -29,6 +29,9 @@ class ShopSize:
     life_weeks
         Median weeks that an article is on sale. A small shop keeps its articles for longer, or
         so few would be on sale at a time that everybody had to buy the same.
+    contrast
+        Factor on the differences in appeal between articles. With few articles on sale, the
+        differences of a large shop would leave each taste with one or two articles to buy.
     block_customers
         Customers of one block: the unit of parallel work and of the random streams. It is part
         of the shop: another value gives another (equally distributed) shop.
@@ -47,6 +50,7 @@ class ShopSize:
     circles: int = 2
     personas: int = 240
     life_weeks: float = 20.0
+    contrast: float = 1.0
     block_customers: int = 65_536
     evaluated_weeks: int = 600_000
 
@@ -87,6 +91,7 @@ SCALES: dict[str, ShopSize] = {
         looks=24,
         circles=2,
         life_weeks=45.0,
+        contrast=0.5,
         personas=30,
         block_customers=1_000,
         evaluated_weeks=100_000,
@@ -97,9 +102,10 @@ SCALES: dict[str, ShopSize] = {
         articles=5_277,
         never_sold=50,
         rows=1_589_416,
-        looks=60,
+        looks=34,
         circles=2,
         life_weeks=32.0,
+        contrast=0.6,
         personas=60,
         block_customers=8_192,
         evaluated_weeks=300_000,
@@ -123,11 +129,11 @@ class Model:
     """
 
     # --- what a pick follows; the rest of the picks follow the customer's taste ---
-    repurchase: float = 0.02
+    repurchase: float = 0.016
     """Mean share of picks that want an article of the recent purchases again."""
-    same_product: float = 0.005
+    same_product: float = 0.004
     """Share that wants a colour of a recently bought product."""
-    partner: float = 0.08
+    partner: float = 0.075
     """Share that wants the partner product ("goes with") of a recently bought one."""
     drift: float = 0.14
     """Share of taste picks that stay in the niche of the last purchase or move to the next one."""
@@ -147,7 +153,7 @@ class Model:
     # --- how much and how often ---
     appetites: tuple[float, ...] = (0.7, 2.2, 5.5, 13.0)
     """Means of the Poisson mixture of picks in a week with a visit."""
-    appetite_shares: tuple[float, ...] = (0.38, 0.34, 0.20, 0.08)
+    appetite_shares: tuple[float, ...] = (0.40, 0.34, 0.19, 0.07)
     """Shares of the mixture for the average customer."""
     extra_trips: tuple[float, ...] = (0.10, 0.25, 0.55, 1.00)
     """Mean number of further shopping days in the week, by appetite."""
@@ -157,9 +163,9 @@ class Model:
     """Rows that repeat another row exactly (quantities), for each row that does not."""
     repeats_again: float = 0.14
     """Share of these repeats that fall on a row already repeated."""
-    rate_spread: float = 1.65
+    rate_spread: float = 1.72
     """Standard deviation of the log of customers' visit rates."""
-    burst: float = 0.31
+    burst: float = 0.28
     """What a visit adds to the expected visits of all later weeks together; half of it to the next
     week, and so on."""
     stay_weeks: float = 60.0
@@ -178,13 +184,13 @@ class Model:
     """Mean of how far a product stays behind the best in log appeal (exponential)."""
     colour_spread: float = 0.5
     """Standard deviation of the log appeal of a colour within its product."""
-    wave_spread: float = 0.55
+    wave_spread: float = 0.62
     """Standard deviation of an article's popularity wave (log)."""
-    wave_memory: float = 0.63
+    wave_memory: float = 0.58
     """Correlation of the wave with the week before."""
     season_strength: float = 0.9
     """Amplitude (log) of the demand for seasonal types over the year."""
-    niche_spread: float = 1.1
+    niche_spread: float = 1.05
     """Standard deviation of the log appeal of a niche to everybody."""
 
 

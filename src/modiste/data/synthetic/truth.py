@@ -10,10 +10,10 @@ For a ranking ``a_1 … a_12`` and ``D = min(|R|, 12)``::
 
     E[AP@12] = sum_k 1/k * sum_{j <= k} W(a_k, a_j),   W(a, b) = E[1{a in R} 1{b in R} / D]
 
-Each place adds what its article earns with those before it, so that the ranking that takes, place
-by place, the article that earns most cannot be improved by exchanging neighbours or the last
-article. Where no two of the articles in question are colours of one product it is simply the order
-of probability, which is then exactly optimal.
+Where no two of the articles in question are colours of one product, the order of probability is
+exactly optimal (exchange two neighbours: the likelier one earns more with every other article).
+Colours of one product are bought together more often than by chance, so that one may pull the other
+up; :func:`best_order` searches for the best order with all this in view.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from modiste.data.synthetic.settings import Model
 
 PLACES = 12
 _CONTENDERS = 16
+# Beginnings of a ranking that are followed up side by side.
+_BEAM = 4
 _CHUNK = 4_096
 # Tables of E[1 / min(m + Poisson(mu), 12)] over mu.
 _MU_STEP, _MU_MOST = 0.01, 40.0
@@ -222,7 +224,7 @@ def _best_of(
 ) -> Truth:
     contenders = find_contenders(market, tops, catalogue, people, history, customer, model)
     earned = earnings(contenders, people.appetite[customer], model)
-    chosen = _greedy(earned)
+    chosen = best_order(earned)
     rows = np.arange(len(customer))[:, None]
     place = contenders.place[rows, chosen]
     return Truth(
@@ -511,18 +513,38 @@ def earnings(contenders: Contenders, appetite: Floats, model: Model) -> Floats:
     return result
 
 
-def _greedy(earned: Floats) -> Ints:
-    """Place by place the contender that earns most with those before it; (n, 12)."""
-    n = len(earned)
-    rows = np.arange(n)
-    gain = np.einsum("nkk->nk", earned).copy()
-    chosen = np.empty((n, PLACES), dtype=np.int64)
+def best_order(earned: Floats) -> Ints:
+    """Order of contenders with the highest expected AP@12, by beam search.
+
+    A place adds what its article earns with those before it. Taking the article that earns most,
+    place by place, can be a little wrong where one colour would pull another up; keeping the best
+    few beginnings in view finds the optimum (the tests compare it with dynamic programming).
+
+    Parameters
+    ----------
+    earned : float64, (n, count, count)
+        From :func:`earnings`; ``count`` is at least 12.
+
+    Returns
+    -------
+    int64, (n, 12)
+        Columns of ``earned``, best first.
+    """
+    n, count = earned.shape[:2]
+    rows = np.arange(n)[:, None]
+    value: Floats = np.zeros((n, 1))
+    gain = np.einsum("nkk->nk", earned)[:, None, :].copy()
+    chosen: Ints = np.zeros((n, 1, 0), dtype=np.int64)
     for k in range(PLACES):
-        best = gain.argmax(1)
-        chosen[:, k] = best
-        gain += earned[rows, best]
-        gain[rows, best] = -np.inf
-    return chosen
+        reached = (value[:, :, None] + gain / (k + 1)).reshape(n, -1)
+        best = np.argsort(-reached, axis=1, kind="stable")[:, :_BEAM]
+        beginning, item = best // count, best % count
+        value = np.take_along_axis(reached, best, axis=1)
+        chosen = np.concatenate([chosen[rows, beginning], item[:, :, None]], axis=2)
+        gain = gain[rows, beginning] + earned[rows, item]
+        # Each article once.
+        gain[rows, np.arange(best.shape[1]), item] = -np.inf
+    return np.asarray(chosen[:, 0])
 
 
 def expected_ap(earned: Floats, ranking: Ints) -> Floats:

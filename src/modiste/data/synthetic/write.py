@@ -264,7 +264,7 @@ def _calibrate(plan: _Plan, engine: Engine, blocks: list[int]) -> float:
     mates = niche_tops(middle, _load_catalogue(plan), plan.model).shop_mates
     target = plan.size.rows / (1 + plan.model.repeats) / (1 + mates)
     low, high = 0.0, 0.0
-    factor, best, best_miss = 0.06, 0.0, np.inf
+    factor, best, best_miss = 0.14, 0.0, np.inf
     for _ in range(_CALIBRATION_ROUNDS):
         picks = sum(engine.map(partial(_expected_picks, plan, factor), blocks, label="calibration"))
         miss = picks / target - 1
