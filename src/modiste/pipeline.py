@@ -6,7 +6,9 @@ them have to be done.
 
 ==============  ====================================================================================
 ``ingest``      raw tables → prepared tables
-``choose``      settings and weights of the blend, on the validation windows
+``choose``      settings and weights of the blend to submit, on windows before its date
+``rehearse``    the same for the blend to test, on windows before the test window; left out where
+                both are the same
 ``evaluate``    every baseline and the blend, on the validation windows and the test window
 ``fit``         the blend, as of the submission's date
 ``recommend``   twelve articles for every customer: submission.csv and Parquet
@@ -60,7 +62,7 @@ from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 
-STAGES = ("ingest", "choose", "evaluate", "fit", "recommend", "report")
+STAGES = ("ingest", "choose", "rehearse", "evaluate", "fit", "recommend", "report")
 
 # The name of the blend beside the baselines', in tables and metrics.
 BLEND = "blend"
@@ -117,30 +119,35 @@ def run_pipeline(
         _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
-        window_key = {"windows": [str(window) for window in windows.all]}
 
-        chosen = run.stage(
-            "choose",
-            lambda folder: choose(dataset, windows, config, folder),
-            settings={
-                "models": config.models.model_dump(mode="json"),
-                "selection": config.selection.model_dump(mode="json"),
-                "k": k,
-                **window_key,
-            },
-            code=_CODE,
-            needs=["ingest"],
-        )
+        def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
+            return run.stage(
+                name,
+                lambda folder: choose(dataset, chosen_on, config, folder),
+                settings={
+                    "models": config.models.model_dump(mode="json"),
+                    "selection": config.selection.model_dump(mode="json"),
+                    "k": k,
+                    "windows": [str(window) for window in chosen_on],
+                },
+                code=_CODE,
+                needs=["ingest"],
+            )
+
+        chosen = choose_on("choose", windows.selection)
+        same = windows.selection == windows.validation
+        to_test = "choose" if same else "rehearse"
+        rehearsed = chosen if same else choose_on("rehearse", windows.validation)
         evaluated = run.stage(
             "evaluate",
-            lambda folder: evaluate_windows(dataset, windows, config, chosen, folder),
+            lambda folder: evaluate_windows(dataset, windows, config, rehearsed, folder),
             settings={
                 "evaluation": config.evaluation.model_dump(mode="json"),
                 "submission": [windows.submit, config.horizon],
-                **window_key,
+                "windows": [str(window) for window in windows.reported],
             },
             code=_CODE,
-            needs=["ingest", "choose"],
+            needs=["ingest", to_test],
         )
         fitted = run.stage(
             "fit",
@@ -162,7 +169,7 @@ def run_pipeline(
         reported = run.stage(
             "report",
             lambda folder: report(
-                dataset, windows, config, chosen, evaluated, timings, images, ceiling, folder
+                dataset, windows, config, rehearsed, evaluated, timings, images, ceiling, folder
             ),
             settings={
                 "config": config.model_dump(mode="json"),
@@ -170,7 +177,7 @@ def run_pipeline(
                 "ceiling": ceiling,
             },
             code=(*_CODE, "modiste.report"),
-            needs=["ingest", "choose", "evaluate"],
+            needs=["ingest", to_test, "evaluate"],
         )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
@@ -210,8 +217,8 @@ def _ingest_into(folder: Path, data: str, settings: IngestSettings, engine: Engi
     ingest(data, folder, settings, engine)
 
 
-def choose(dataset: Dataset, windows: Split, config: Config, folder: Path) -> None:
-    """Choose the blend's settings on the validation windows.
+def choose(dataset: Dataset, windows: tuple[Window, ...], config: Config, folder: Path) -> None:
+    """Choose the blend's settings on windows before what they are chosen for.
 
     Writes ``models.json`` (the settings, with the weights) and ``trials.parquet`` (what was tried).
 
@@ -222,13 +229,13 @@ def choose(dataset: Dataset, windows: Split, config: Config, folder: Path) -> No
     """
     settings = config.models
     if config.selection.enabled:
-        if not windows.validation:
+        if not windows:
             raise DataError(
-                f"the data has no days to choose settings on before {windows.test.as_of}: give "
+                "the data has no days to choose settings on before the day to recommend for: give "
                 "a later --as-of, or --set selection.enabled=false to take them as they are"
             )
         selected = select_settings(
-            dataset, windows.validation, settings, config.selection, config.evaluation.k
+            dataset, windows, settings, config.selection, config.evaluation.k
         )
         settings = selected.settings
         selected.trials.write_parquet(folder / "trials.parquet")
@@ -246,7 +253,7 @@ def evaluate_windows(
     models = _chosen_settings(chosen)
     evaluations = {
         window: _evaluate_window(dataset, window, models, config.evaluation)
-        for window in windows.all
+        for window in windows.reported
     }
     result = BacktestResult(evaluations, config.evaluation)
     by_window = result.to_dict()["windows"]

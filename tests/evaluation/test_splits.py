@@ -43,16 +43,17 @@ def test_without_a_date_the_last_week_is_the_test(even: Dataset) -> None:
     end = NEXT - week
     assert found.validation == (
         Window(end - week, 7),
-        Window(end - timedelta(days=4), 4),
         Window(end - timedelta(days=1), 1),
     )
     assert all(window.end == found.test.as_of for window in found.validation)
+    assert found.selection == (Window(NEXT - week, 7), Window(NEXT - timedelta(days=1), 1))
 
 
 def test_a_date_within_the_data_is_tested_on_what_came_then(even: Dataset) -> None:
     as_of = NEXT - timedelta(days=20)
     found = split(even, as_of, 3)
     assert (found.submit, found.test) == (as_of, Window(as_of, 3))
+    assert found.selection == found.validation
 
 
 def test_a_test_window_ends_with_the_data(even: Dataset) -> None:
@@ -70,10 +71,7 @@ def test_windows_with_a_blind_history_are_left_out(tmp_path: Path) -> None:
     """Of a shop whose rows begin in earnest four days before: as of then nothing was known."""
     dataset = shop(tmp_path, [1] + [0] * (DAYS - 5) + [50] * 4)
     found = split(dataset, NEXT - timedelta(days=1), 3)
-    assert found.validation == (
-        Window(NEXT - timedelta(days=3), 2),
-        Window(NEXT - timedelta(days=2), 1),
-    )
+    assert found.validation == (Window(NEXT - timedelta(days=2), 1),)
 
 
 def test_nothing_before_the_test_window_is_an_error(even: Dataset) -> None:

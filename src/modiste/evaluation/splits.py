@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -21,21 +22,25 @@ class Split:
 
     Attributes
     ----------
+    selection
+        What is submitted is chosen on these, all before ``submit``; may be empty.
     validation
-        Everything that is chosen is chosen on these, all before ``test``; may be empty.
+        What is tested is chosen on these, all before ``test``; may be empty. The same as
+        ``selection`` where the test window starts on ``submit``.
     test
         Looked at to report.
     submit
         The date that the submission is made as of.
     """
 
+    selection: tuple[Window, ...]
     validation: tuple[Window, ...]
     test: Window
     submit: date
 
     @property
-    def all(self) -> tuple[Window, ...]:
-        """All windows, validation first."""
+    def reported(self) -> tuple[Window, ...]:
+        """The windows that scores are reported on: validation, then test."""
         return (*self.validation, self.test)
 
 
@@ -54,9 +59,10 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
     Returns
     -------
     The test window starts at ``as_of`` when the data goes on after it (and ends with the data), and
-    else is the last one of the data. The validation windows are those that end where the test
-    window starts, ``horizon``, half of it and 1 day long: the longest asks the same question as the
-    test window, the shortest has the freshest history.
+    else is the last one of the data. Settings are chosen on windows that end where what they are
+    chosen for begins, ``horizon`` and 1 day long: the one asks the same question, the other has the
+    freshest history. So the submission depends on nothing from its date on, not even on whether
+    there is anything.
 
     Raises
     ------
@@ -73,17 +79,26 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
             f"nothing is known before {test.as_of}: the data goes from {dataset.first_day} to "
             f"{dataset.last_day}; choose a later --as-of or a shorter --horizon"
         )
-    lengths = sorted({horizon, -(-horizon // 2), 1}, reverse=True)
-    windows = [Window(test.as_of - timedelta(days=length), length) for length in lengths]
     rows = _rows_by_day(dataset)
-    validation = tuple(
+    return Split(
+        _windows_before(submit, horizon, rows),
+        _windows_before(test.as_of, horizon, rows),
+        test,
+        submit,
+    )
+
+
+def _windows_before(end: date, horizon: int, rows: Mapping[date, int]) -> tuple[Window, ...]:
+    """Windows to choose on that end on the day before ``end``, but those with a blind history."""
+    lengths = sorted({horizon, 1}, reverse=True)
+    windows = [Window(end - timedelta(days=length), length) for length in lengths]
+    return tuple(
         window
         for window in windows
         if _rows_a_day(rows, window) > 0
         and _rows_a_day(rows, Window(window.as_of, horizon).earlier())
         >= _LEAST_HISTORY * _rows_a_day(rows, window)
     )
-    return Split(validation, test, submit)
 
 
 def _rows_by_day(dataset: Dataset) -> dict[date, int]:
@@ -91,6 +106,6 @@ def _rows_by_day(dataset: Dataset) -> dict[date, int]:
     return dict(sales.group_by("t_dat").agg(pl.col("sales").sum()).iter_rows())
 
 
-def _rows_a_day(rows: dict[date, int], window: Window) -> float:
+def _rows_a_day(rows: Mapping[date, int], window: Window) -> float:
     days = (window.as_of + timedelta(days=day) for day in range(window.horizon))
     return sum(rows.get(day, 0) for day in days) / window.horizon
