@@ -157,6 +157,9 @@ def test_from_and_only(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
         run_pipeline(str(shop), out, config, Engine(), only="fitt")
     with pytest.raises(RunError, match="no up-to-date outputs"):
         run_pipeline(str(shop), tmp_path / "new", config, Engine(), only="fit")
+    new = run_pipeline(str(shop), tmp_path / "new", config, Engine(), only="ingest")
+    assert new.metrics == {}
+    assert [path.name for path in (tmp_path / "new" / "stages").iterdir()] == ["ingest"]
 
 
 @pytest.mark.parametrize("workers", [1, 5])

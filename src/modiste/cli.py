@@ -163,7 +163,8 @@ def run(
     settings = _load(config, preset, overrides)
     with Engine(cluster, workers) as engine:
         result = run_pipeline(data, out, settings, engine, redo_from=redo_from, only=only)
-    print_results(result)
+    if result.metrics:
+        print_results(result)
 
 
 @app.command()

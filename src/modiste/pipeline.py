@@ -73,7 +73,7 @@ REFERENCE = POPULARITY
 
 @dataclass(frozen=True)
 class RunResult:
-    """Where a run lies, and what it measured (the content of ``metrics.json``)."""
+    """Where a run lies, and what it measured: the content of ``metrics.json``, if it is there."""
 
     folder: Path
     metrics: dict[str, Any]
@@ -182,9 +182,10 @@ def run_pipeline(
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
         run.publish(recommended / "submission.csv", "submission.csv")
-        metrics_file = run.publish(evaluated / "metrics.json", "metrics.json")
+        run.publish(evaluated / "metrics.json", "metrics.json")
         run.publish(reported / "report.html", "report.html")
-        return RunResult(out, _read_json(metrics_file))
+        metrics = out / "metrics.json"  # not there when --only names an early stage
+        return RunResult(out, _read_json(metrics) if metrics.is_file() else {})
 
 
 # What the stages after the ingest are made by.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -37,9 +38,9 @@ def test_a_leak_in_a_model_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant: co-visitation counts pairs a day into the future."""
     honest = co_visitation._recent_pairs
 
-    def leaky(partition: Partition, since: object) -> pl.DataFrame:
+    def leaky(partition: Partition, *arguments: Any) -> pl.DataFrame:
         tomorrow = Partition(partition.folder, partition.index, partition.as_of + timedelta(days=1))
-        return honest(tomorrow, since)  # type: ignore[arg-type]
+        return honest(tomorrow, *arguments)
 
     monkeypatch.setattr(co_visitation, "_recent_pairs", leaky)
 

@@ -194,7 +194,7 @@ class History:
         """Every customer once, a partition at a time, in this process."""
         return (partition.read() for partition in self.partitions)
 
-    @property
+    @cached_property
     def article_sales(self) -> pl.DataFrame:
         """Sales of every article on every day.
 
@@ -203,9 +203,12 @@ class History:
         Columns ``article`` (int32), ``t_dat`` (date), ``sales`` (uint32, number of pieces), sorted
         by article and day. Days without a sale have no row.
         """
-        counted = self.collect(_count_article_sales, label="sales by article and day")
+        counted = self.map(_count_article_sales, label="sales by article and day")
         return (
-            counted.group_by("article", "t_dat").agg(pl.col("sales").sum()).sort("article", "t_dat")
+            pl.concat(counted)
+            .group_by("article", "t_dat")
+            .agg(pl.col("sales").sum())
+            .sort("article", "t_dat")
         )
 
 

@@ -42,7 +42,8 @@ class Run:
     redo_from
         Name of the first stage to redo although its outputs are there; all after it follow.
     only
-        Name of the one stage to do; the others must have their outputs.
+        Name of the one stage to do; those before it must have their outputs, those after it are
+        left as they are.
 
     Raises
     ------
@@ -116,7 +117,7 @@ class Run:
         Raises
         ------
         RunError
-            When ``only`` names another stage and this one has no up-to-date outputs.
+            When ``only`` names a later stage and this one has no up-to-date outputs.
         """
         key = _hash(
             {
@@ -131,7 +132,7 @@ class Run:
         self._redoing = self._redoing or name == self._redo_from
         fresh = _key_of(folder) == key
         if self._only is not None and self._only != name:
-            if not fresh:
+            if not fresh and self._only not in self._keys:
                 raise RunError(
                     f"stage '{name}' has no up-to-date outputs in {self.folder}: "
                     f"run without --only {self._only} first"
@@ -155,18 +156,17 @@ class Run:
         self._redoing = self._redoing or name == self._redo_from
         self._keys[name] = _hash(dict(key))
 
-    def publish(self, source: Path, name: str) -> Path:
-        """Show a stage's output under ``name`` at the top of the run's folder."""
+    def publish(self, source: Path, name: str) -> None:
+        """Show a stage's output under ``name`` at the top of the run's folder, if it is there."""
         target = self.folder / name
-        if target.exists() and target.samefile(source):
-            return target
+        if not source.exists() or (target.exists() and target.samefile(source)):
+            return
         with atomic_file(target) as partial:
             partial.unlink(missing_ok=True)
             try:
                 os.link(source, partial)
             except OSError:  # a file system without hard links
                 shutil.copyfile(source, partial)
-        return target
 
     def timings(self) -> dict[str, dict[str, float]]:
         """Seconds and peak MiB of each stage, as of the last time that it was done."""

@@ -52,6 +52,13 @@ class CoVisitationSettings(BaseModel):
     shrinkage: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="Added to each article's number of buyers: few buyers, less trust."
     )
+    max_articles: Annotated[int, Field(ge=2)] = Field(
+        default=500,
+        description=(
+            "A buyer of more articles than this in pair_days makes no pairs: a till's own card or "
+            "a reseller would make as many as all others together."
+        ),
+    )
     recent_articles: Annotated[int, Field(ge=1)] = Field(
         default=30, description="Of a customer's articles, the latest that are looked up."
     )
@@ -95,7 +102,7 @@ class CoVisitation:
             "article", factor=pl.col("popularity").pow(settings.popularity_power)
         )
         buyers = (
-            history.collect(_buyers, since, label="buyers of each article")
+            history.collect(_buyers, since, settings.max_articles, label="buyers of each article")
             .group_by("article")
             .agg(pl.col("buyers").sum(), pl.col("pairs").sum())
             .sort("article")
@@ -126,6 +133,7 @@ class CoVisitation:
         pairs = history.map(
             _pairs,
             since,
+            settings.max_articles,
             first,
             last,
             settings.basket_power,
@@ -191,19 +199,23 @@ def _blocks(buyers: pl.DataFrame) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
 
 
-def _recent_pairs(partition: Partition, since: date) -> pl.DataFrame:
-    """Distinct (customer, article) since a day, with the number of the customer's articles."""
+def _recent_pairs(partition: Partition, since: date, max_articles: int) -> pl.DataFrame:
+    """Distinct (customer, article) since a day, with the number of the customer's articles.
+
+    Without the customers who have more than ``max_articles``.
+    """
     return (
         partition.read_transactions(["customer", "article"], since)
         .unique()
         .with_columns(articles=pl.len().over("customer"))
+        .filter(pl.col("articles") <= max_articles)
     )
 
 
-def _buyers(partition: Partition, since: date) -> pl.DataFrame:
+def _buyers(partition: Partition, since: date, max_articles: int) -> pl.DataFrame:
     """Number of buyers of each article, and of the pairs that it is part of."""
     return (
-        _recent_pairs(partition, since)
+        _recent_pairs(partition, since, max_articles)
         .group_by("article")
         .agg(
             pl.len().cast(pl.Int64).alias("buyers"),
@@ -215,13 +227,14 @@ def _buyers(partition: Partition, since: date) -> pl.DataFrame:
 def _pairs(
     partition: Partition,
     since: date,
+    max_articles: int,
     first: int,
     last: int,
     basket_power: float,
     on_sale: pl.DataFrame,
 ) -> pl.DataFrame:
     """Co-purchases of articles ``first`` to ``last`` with those on sale, in units of ``UNIT``."""
-    rows = _recent_pairs(partition, since)
+    rows = _recent_pairs(partition, since, max_articles)
     sources = rows.filter(pl.col("article").is_between(first, last)).select(
         "customer", source="article"
     )

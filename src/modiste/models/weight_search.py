@@ -73,7 +73,8 @@ class ScoredCandidates:
             .sort("customer")
             .with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
         )
-        # In the order of the articles, so that ties are broken as in ``rank_by_score``.
+        # In the order of the articles: among the best, ties are broken as in ``rank_by_score``.
+        # Which of several equal ones is the last to be among the best is left to NumPy.
         pairs = (
             candidates.join(buyers, on="customer")
             .join(labels.with_columns(hit=pl.lit(True)), on=["customer", "article"], how="left")
