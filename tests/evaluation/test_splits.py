@@ -65,6 +65,7 @@ def test_a_later_date_is_submitted_for_and_the_last_week_tested(even: Dataset) -
     found = split(even, NEXT + timedelta(days=5), 7)
     assert found.submit == NEXT + timedelta(days=5)
     assert found.test == Window(NEXT - timedelta(days=7), 7)
+    assert found.selection == split(even, None, 7).selection
 
 
 def test_windows_with_a_blind_history_are_left_out(tmp_path: Path) -> None:

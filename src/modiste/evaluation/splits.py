@@ -80,8 +80,10 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
             f"{dataset.last_day}; choose a later --as-of or a shorter --horizon"
         )
     rows = _rows_by_day(dataset)
+    # A date after days without a sale is chosen for on the last days that had any.
+    known = max(day for day in rows if day < submit) + timedelta(days=1)
     return Split(
-        _windows_before(submit, horizon, rows),
+        _windows_before(known, horizon, rows),
         _windows_before(test.as_of, horizon, rows),
         test,
         submit,
