@@ -50,9 +50,9 @@ class Window:
         """The first day after the window."""
         return self.as_of + timedelta(days=self.horizon)
 
-    def earlier(self, windows: int = 1) -> Window:
-        """The window of the same length that many windows before this one."""
-        return Window(self.as_of - windows * timedelta(days=self.horizon), self.horizon)
+    def earlier(self) -> Window:
+        """The window of the same length that ends where this one begins."""
+        return Window(self.as_of - timedelta(days=self.horizon), self.horizon)
 
     def __str__(self) -> str:
         last = self.end - timedelta(days=1)
