@@ -1,0 +1,1 @@
+"""Content: article texts as vectors, reduced, indexed, and searched."""
