@@ -13,10 +13,10 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Advance(Protocol):
-    """Called once for every finished item."""
+    """Called for every finished item, or for several at once."""
 
-    def __call__(self) -> None:
-        """Count one more item as done."""
+    def __call__(self, items: int = 1) -> None:
+        """Count so many more items as done."""
 
 
 @contextmanager
@@ -45,6 +45,7 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.description:<28}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.speed:,.1f}/s", justify="right"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -52,8 +53,8 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
 
-        def advance() -> None:
-            bar.advance(task)
+        def advance(items: int = 1) -> None:
+            bar.advance(task, items)
 
         yield advance
 
@@ -66,15 +67,16 @@ class _Lines:
         self._done = 0
         self._start = self._last = time.monotonic()
 
-    def __call__(self) -> None:
-        self._done += 1
+    def __call__(self, items: int = 1) -> None:
+        self._done += items
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES and self._done < self._total:
             self._last = now
             elapsed = now - self._start
             left = elapsed / self._done * (self._total - self._done)
             print(  # noqa: T201  (this is the log)
-                f"{self._label}: {self._done}/{self._total}, {elapsed:.0f} s, {left:.0f} s left",
+                f"{self._label}: {self._done:,}/{self._total:,}, {self._done / elapsed:,.1f}/s, "
+                f"{elapsed:.0f} s, {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

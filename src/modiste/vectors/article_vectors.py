@@ -65,6 +65,6 @@ class ArticleVectors:
 def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """The rows divided by their lengths; a row of zeros stays one."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0).astype(
-        np.float32
-    )
+    unit = np.zeros(vectors.shape, dtype=np.float32)
+    np.divide(vectors, lengths, out=unit, where=lengths > 0)
+    return unit

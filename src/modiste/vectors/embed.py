@@ -1,0 +1,124 @@
+"""From articles to their vectors: each distinct text once, and only those that are new."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modiste.engine.progress import progress
+from modiste.vectors.article_vectors import ArticleVectors
+from modiste.vectors.encoder import Encoder, EncoderSettings, best_precision
+from modiste.vectors.store import TextVectorStore
+from modiste.vectors.text import TextSettings, article_texts
+from modiste.vectors.weights import cache_folder, find_weights, revision_of
+
+# Texts of different lengths on which a reduced precision is compared with 32 bits.
+_CHECKED = 12
+
+
+def embed_articles(
+    articles: pl.DataFrame,
+    text: TextSettings,
+    settings: EncoderSettings,
+    cache: Path | None = None,
+) -> ArticleVectors:
+    """The vectors of all articles' texts.
+
+    Killed and started again, it goes on from the last chunk and ends with the same bytes.
+
+    Parameters
+    ----------
+    articles
+        Columns of ``schema.PREPARED_ARTICLES``.
+    text
+        The template of an article's text.
+    settings
+        The sentence model.
+    cache
+        Where vectors are kept for the next time; None: modiste's folder in the user's cache.
+
+    Returns
+    -------
+    Vectors of length 1; all zero for an article without a text.
+
+    Raises
+    ------
+    WeightsError
+        When the model's files are not to be found.
+    EncoderError
+        When the model cannot be run with that precision.
+    """
+    encoder, revision = open_encoder(settings)
+    name = Path(settings.model).name
+    kept = (cache or cache_folder()) / "text-vectors"
+    store = TextVectorStore(kept / f"{name}-{revision[:16]}-{encoder.precision}")
+    texts = article_texts(articles, text)
+    # Sorted: what is embedded together must not depend on the order of the articles.
+    distinct = texts.filter(texts != "").unique().sort().to_list()
+    found = store.load(distinct)
+    missing = [each for each in distinct if each not in found]
+    print(  # noqa: T201  (the log of a long stage)
+        f"{len(texts):,} articles with {len(distinct):,} distinct texts, {len(missing):,} of them "
+        f"to be embedded with {name} ({encoder.precision})",
+        file=sys.stderr,
+        flush=True,
+    )
+    if missing:
+        _embed_into(store, encoder, missing, settings.chunk)
+        found.update(store.load(missing))
+    vectors = _rows(texts, found)
+    origin = {
+        "model": name,
+        "revision": revision,
+        "precision": encoder.precision,
+        "parts": list(text.parts),
+        "separator": text.separator,
+        "missing": list(text.missing),
+    }
+    return ArticleVectors(vectors, origin)
+
+
+def open_encoder(settings: EncoderSettings) -> tuple[Encoder, str]:
+    """The encoder that the settings ask for, and the revision of its model's files."""
+    folder = find_weights(settings.model, settings.folder)
+    precision = best_precision() if settings.precision == "auto" else settings.precision
+    return Encoder(folder, precision, settings.batch_size), revision_of(folder)
+
+
+def _embed_into(store: TextVectorStore, encoder: Encoder, texts: Sequence[str], chunk: int) -> None:
+    tokens = encoder.tokenize(texts)
+    lengths = np.array([len(each) for each in tokens])
+    cut = int((lengths >= encoder.longest).sum())
+    if cut:
+        print(  # noqa: T201
+            f"{cut:,} texts are as long as the model reads ({encoder.longest} tokens), or longer "
+            "and cut off there",
+            file=sys.stderr,
+        )
+    # Short ones first; texts of one length lie together, so that batches are full.
+    order = np.argsort(lengths, kind="stable").tolist()
+    spread = np.linspace(0, len(order) - 1, min(_CHECKED, len(order))).astype(int)
+    lowest = encoder.check([texts[order[place]] for place in spread])
+    print(f"lowest cosine to 32 bits on {len(spread)} texts: {lowest:.5f}", file=sys.stderr)  # noqa: T201
+    with progress("tokens embedded", int(lengths.sum())) as advance:
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
+            vectors = np.zeros((len(rows), encoder.dimensions), dtype=np.float32)
+            for places, part in encoder.encode_batches([tokens[row] for row in rows]):
+                vectors[places] = part
+                advance(int(lengths[[rows[place] for place in places]].sum()))
+            store.add([texts[row] for row in rows], vectors)
+
+
+def _rows(texts: pl.Series, found: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    dimensions = len(next(iter(found.values()))) if found else 0
+    vectors = np.zeros((len(texts), dimensions), dtype=np.float32)
+    for row, text in enumerate(texts.to_list()):
+        if text:
+            vectors[row] = found[text]
+    return vectors
