@@ -224,3 +224,15 @@ def test_a_full_disk_is_told_and_leaves_what_was_whole(
     monkeypatch.setattr(np, "savez", real)
     resumed = embed(TEXTS, tmp_path)
     assert resumed.known.all()
+
+
+def test_nothing_is_reported_to_the_makers_of_openvino() -> None:
+    program = f"""
+from pathlib import Path
+from modiste.vectors.encoder import Encoder
+Encoder("MiniLM", Path({str(MINILM)!r}), "fp32").encode(["a"])
+from openvino.tools.ovc import telemetry_utils
+print(telemetry_utils.tm.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub", done.stderr

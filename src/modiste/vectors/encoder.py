@@ -14,13 +14,15 @@ the error with 8 % of the work), and stay in 32 bits unless the fastest path is 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,8 +253,11 @@ def _compile_for_cpu(
     model: SentenceTransformer, precision: Precision
 ) -> Callable[[Tokens], Vectors]:
     """The model as an OpenVINO graph: a function of token ids, shape (texts, tokens)."""
-    import openvino as ov
     import torch
+
+    # Otherwise OpenVINO reports each import and conversion to its makers over the network.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    import openvino as ov
 
     class Whole(torch.nn.Module):
         """The model as a function of two tensors, which is what can be exported."""
