@@ -242,16 +242,16 @@ class VectorIndex:
             index = faiss.read_index(str(binary), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, RuntimeError) as error:
             raise DataError(f"cannot read {binary} ({error}): {again}") from error
+        kind = KINDS[described.kind](index)
         if (
             not is_of_kind(index, described.kind)
             or index.d != described.dimensions
             or index.ntotal != described.vectors
+            or kind.rows().max() >= described.rows
         ):
             raise DataError(f"{binary} is not the index that {text.name} describes: {again}")
-        fields = set(IndexDescription.model_fields)
-        return cls(
-            KINDS[described.kind](index), IndexDescription(**described.model_dump(include=fields))
-        )
+        description = described.model_dump(include=set(IndexDescription.model_fields))
+        return cls(kind, IndexDescription(**description))
 
     def _checked_allowed(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         rows = self.description.rows

@@ -247,9 +247,8 @@ class Graph(Flat):
     def values(self, k: int) -> Sequence[int]:
         """From ``k``, below which Faiss does not go, to 32 times as many."""
         steps = np.arange(_GRAPH_DOUBLINGS * _GRAPH_STEPS_PER_DOUBLING + 1)
-        return (
-            np.unique(np.rint(k * 2.0 ** (steps / _GRAPH_STEPS_PER_DOUBLING))).astype(int).tolist()
-        )
+        values = np.rint(k * 2.0 ** (steps / _GRAPH_STEPS_PER_DOUBLING))
+        return [int(value) for value in np.unique(values)]
 
     def set_default(self, value: int) -> None:
         """Set ``efSearch``."""

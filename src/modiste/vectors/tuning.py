@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.vectors.neighbours import exact_scores
 
@@ -32,7 +32,7 @@ class Tuning(BaseModel):
 
     parameter: str
     """Faiss's name of what was tuned."""
-    value: int
+    value: int = Field(ge=1)
     k: int
     wanted: float
     recall: float | None
