@@ -100,7 +100,7 @@ class LandmarkUmap:
     @property
     def components(self) -> int:
         """Dimensions of what :meth:`transform` gives."""
-        return self.landmark_places.shape[1]
+        return int(self.landmark_places.shape[1])
 
     def fit(self, vectors: NDArray[np.floating[Any]]) -> Self:
         """Draw the landmarks and lay them out.

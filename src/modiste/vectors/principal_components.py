@@ -74,7 +74,7 @@ class PrincipalComponents:
     @property
     def components(self) -> int:
         """Dimensions of what :meth:`transform` gives."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     @property
     def kept(self) -> float:

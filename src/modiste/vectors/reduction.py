@@ -118,9 +118,20 @@ class NoReduction:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read them back."""
-        state = json.loads((folder / "no_reduction.json").read_text(encoding="utf-8"))
-        return cls(state["dimensions"])
+        """Read them back.
+
+        Raises
+        ------
+        DataError
+            When the file is not there or not whole.
+        """
+        try:
+            state = json.loads((folder / "no_reduction.json").read_text(encoding="utf-8"))
+            return cls(state["dimensions"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"no dimensions in {folder} ({error}): fit the reduction again"
+            ) from error
 
 
 def _umap(settings: ReductionSettings) -> LandmarkUmap:
