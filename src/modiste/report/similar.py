@@ -46,6 +46,7 @@ def similar_html(
     pictures
         Where the photographs lie.
     """
+    places = list(_places(found, pictures))
     return (
         page_environment()
         .get_template("similar.html")
@@ -53,7 +54,8 @@ def similar_html(
             question=question.strip() or "Look-up",
             filters=filters,
             asked=[Tile(article, pictures.picture(article)) for article in asked.to_dicts()],
-            found=list(_places(found, pictures)),
+            found=places,
+            photographs=any(place.tile.picture.photo for place in places),
             same_products=int(found["same_product"].fill_null(value=False).sum()),
             gallery=Gallery(),
             version=__version__,
