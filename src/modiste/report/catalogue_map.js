@@ -118,7 +118,7 @@
     }`;
   const fragment = `#version 300 es
     precision mediump float;
-    in vec4 colour; uniform float size; out vec4 pixel;
+    in vec4 colour; uniform highp float size; out vec4 pixel;
     void main() {
       float inside = clamp((.5 - distance(gl_PointCoord, vec2(.5))) * size + .5, 0., 1.);
       pixel = colour * inside;
@@ -215,7 +215,7 @@
       const front = placed - faded;
       pass(faded, front, filtered() ? Math.max(sizeOf(placed) * 1.25, Math.min(sizeOf(front), 7)) : sizeOf(placed), .85);
     }
-    const show = selected >= 0 && selected < placed;
+    const show = gl && selected >= 0 && selected < placed;
     ring.hidden = !show;
     if (show) {
       const [x, y] = screen(selected);
@@ -301,7 +301,7 @@
   // ---- The card beside a point, the details, and what is said to who does not see.
   let onCard = -1, cardWidth = 0, cardHeight = 0;
   const placeCard = () => {
-    const i = hovered >= 0 ? hovered : selected >= 0 && selected < placed && document.activeElement === stage ? selected : -1;
+    const i = !gl ? -1 : hovered >= 0 ? hovered : selected >= 0 && selected < placed && document.activeElement === stage ? selected : -1;
     if (i !== onCard) {
       onCard = i;
       card.hidden = i < 0;
@@ -622,6 +622,7 @@
   else if (!setUp()) {
     gl = null;
     tell("This browser cannot draw the map: it needs WebGL 2, which is switched off or missing here. The search finds articles all the same.");
+    stage.removeAttribute("tabindex");
   }
   canvas.addEventListener("webglcontextlost", event => event.preventDefault());
   canvas.addEventListener("webglcontextrestored", () => {
