@@ -58,7 +58,7 @@
   };
 
   // ---- What is seen: the middle of the view, and how many pixels a step of the places has.
-  const stage = byId("stage"), canvas = byId("points"), ring = byId("ring"), card = byId("card");
+  const stage = byId("stage"), canvas = byId("points"), ring = byId("ring"), under = byId("under"), card = byId("card");
   let width = 1, height = 1, right = 0, bottom = 0;
   for (let i = 0; i < placed; i++) {
     right = Math.max(right, places[2 * i]);
@@ -104,12 +104,13 @@
   const shown = new Uint8Array(n).fill(1);
   const colours = 12;
 
-  // ---- Drawing: one buffer of places and one of colours, faded points first so that none hides another.
+  // ---- Drawing: one buffer of places and one of colours. Faded points are drawn first and grey ones
+  // next, so that they hide none of the others.
   let gl = null, locations = null, buffers = null, faded = 0;
   const drawOrder = new Uint32Array(placed);
   const vertex = `#version 300 es
     in vec2 place; in float group;
-    uniform vec2 middle, zoom; uniform float size; uniform vec4 palette[15];
+    uniform vec2 middle, zoom; uniform float size; uniform vec4 palette[16];
     out vec4 colour;
     void main() {
       gl_Position = vec4((place - middle) * zoom, 0., 1.);
@@ -158,16 +159,17 @@
       for (let i = 0; i < n; i++) shown[i] = alone < 0 || codes[i] === alone ? 1 : 0;
     }
     if (gl && placed) {
-      let back = 0, front = 0;
-      for (let i = 0; i < placed; i++) back += 1 - shown[i];
-      faded = back;
-      for (let i = 0, at = 0; i < placed; i++) drawOrder[shown[i] ? back + front++ : at++] = i;
+      const layer = i => !shown[i] ? 0 : codes[i] < colours ? 2 : 1, many = [0, 0, 0];
+      for (let i = 0; i < placed; i++) many[layer(i)]++;
+      faded = many[0];
+      const next = [0, many[0], many[0] + many[1]];
+      for (let i = 0; i < placed; i++) drawOrder[next[layer(i)]++] = i;
       const ordered = new Uint16Array(2 * placed), colour = new Uint8Array(placed);
       for (let at = 0; at < placed; at++) {
         const i = drawOrder[at];
         ordered[2 * at] = places[2 * i];
         ordered[2 * at + 1] = places[2 * i + 1];
-        colour[at] = !shown[i] ? 13 : codes[i] < colours ? codes[i] : alone === codes[i] ? 14 : 12;
+        colour[at] = !shown[i] ? 13 : codes[i] < colours ? codes[i] : alone === codes[i] ? 14 : query ? 15 : 12;
       }
       gl.bindBuffer(gl.ARRAY_BUFFER, buffers.place);
       gl.bufferData(gl.ARRAY_BUFFER, ordered, gl.DYNAMIC_DRAW);
@@ -176,11 +178,11 @@
     }
     dirty();
   };
-  let palette = new Float32Array(60);
+  let palette = [];
   const readPalette = () => {
     const style = getComputedStyle(document.documentElement);
     const read = name => [1, 3, 5].map(at => parseInt(style.getPropertyValue(name).trim().slice(at, at + 2), 16) / 255);
-    palette = [...Array.from({length: colours}, (_, k) => read(`--m${k + 1}`)), read("--m0"), read("--faded"), read("--accent")];
+    palette = [...Array.from({length: colours}, (_, k) => read(`--m${k + 1}`)), read("--m0"), read("--faded"), read("--accent"), read("--muted")];
     dirty();
   };
   // Points grow as one comes nearer; few points are large from the beginning.
@@ -214,6 +216,11 @@
       pass(0, faded, sizeOf(placed), .7);
       const front = placed - faded;
       pass(faded, front, filtered() ? Math.max(sizeOf(placed) * 1.25, Math.min(sizeOf(front), 7)) : sizeOf(placed), .85);
+    }
+    under.hidden = !gl || hovered < 0 || hovered === selected;
+    if (!under.hidden) {
+      const [x, y] = screen(hovered);
+      under.style.transform = `translate(${x}px, ${y}px)`;
     }
     const show = gl && selected >= 0 && selected < placed;
     ring.hidden = !show;
@@ -314,8 +321,13 @@
     }
     if (i < 0) return;
     const [x, y] = screen(i);
-    const left = x + 18 + cardWidth < width ? x + 18 : Math.max(0, x - 18 - cardWidth);
-    const top = Math.min(Math.max(y - cardHeight / 2, 4), Math.max(4, height - cardHeight - 4));
+    // Beside the point, and where there is no room beside it, above or below.
+    let left = x + 18, top = Math.min(Math.max(y - cardHeight / 2, 4), Math.max(4, height - cardHeight - 4));
+    if (left + cardWidth > width - 4) left = x - 18 - cardWidth;
+    if (left < 4) {
+      left = Math.min(Math.max(x - cardWidth / 2, 4), Math.max(4, width - cardWidth - 4));
+      top = y + 18 + cardHeight < height ? y + 18 : y - 18 - cardHeight;
+    }
     card.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
   };
   const say = text => {
@@ -332,15 +344,18 @@
     }
     title.textContent = nameOf(i);
     const list = made("dl", {}, made("dt", {}, "Article"), made("dd", {}, made("code", {}, ids[i])));
+    // What one column has said, another need not say again.
+    const said = new Set();
     for (const values of [...Object.values(groups).reverse(), ...Object.values(details)]) {
       const value = valueOf(values, i);
-      if (value) list.append(made("dt", {}, values.title), made("dd", {}, value));
+      if (value && !said.has(value)) list.append(made("dt", {}, values.title), made("dd", {}, value));
+      said.add(value);
     }
     const kinds = descriptions();
     kinds.numbers ??= decoded(kinds.codes, kinds.bits);
     const description = kinds.values[kinds.numbers[i]];
     const label = [nameOf(i), colourName(i)].filter(Boolean).join(", ");
-    about.replaceChildren(picture(i, label), list, ...description ? [made("p", {class: "text"}, description)] : []);
+    about.replaceChildren(picture(i, label), ...description ? [made("p", {class: "text"}, description)] : [], list);
     if (i >= placed) {
       about.append(made("p", {class: "none"}, "This article has no place on the map."));
     } else if (placed > 1) {
@@ -433,7 +448,7 @@
     const offered = open && query ? matches.slice(0, 7) : [];
     suggestions.replaceChildren(...offered.map((i, at) => {
       const option = made("li", {role: "option", id: `option-${at}`, "aria-selected": "false"}, picture(i), made("b", {}, ...marked(nameOf(i))),
-        made("span", {}, ...[kindOf(i), " · "].filter((_, k) => k || kindOf(i)).slice(0, kindOf(i) ? 2 : 0), ...marked(ids[i])));
+        made("span", {}, kindOf(i) && kindOf(i) + " · ", ...marked(ids[i])));
       option.addEventListener("pointerdown", event => {
         event.preventDefault();
         jump(at);
@@ -445,8 +460,7 @@
   };
   const activate = at => {
     const options = suggestions.children;
-    if (!options.length) return;
-    active = (at + options.length + 1) % (options.length + 1) === options.length ? -1 : (at + options.length + 1) % (options.length + 1);
+    active = at >= 0 && at < options.length ? at : -1;
     for (const [k, option] of [...options].entries()) option.setAttribute("aria-selected", String(k === active));
     if (active < 0) search.removeAttribute("aria-activedescendant");
     else search.setAttribute("aria-activedescendant", `option-${active}`);
@@ -483,7 +497,7 @@
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       if (suggestions.hidden) suggest(true);
-      activate(event.key === "ArrowDown" ? active + 1 : active < 0 ? suggestions.children.length - 1 : active - 1);
+      activate(event.key === "ArrowDown" ? active + 1 : (active < 0 ? suggestions.children.length : active) - 1);
     } else if (event.key === "Escape") {
       event.preventDefault();
       if (!suggestions.hidden) suggest(false);
