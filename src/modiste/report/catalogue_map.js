@@ -65,7 +65,7 @@
     bottom = Math.max(bottom, places[2 * i + 1]);
   }
   const view = {x: 0, y: 0, scale: 1};
-  let fitted = 1, flight = 0;
+  let fitted = 1, flight = 0, moving = false, settling = 0;
   const whole = () => {
     const scale = Math.min((width - 48) / (right || 1e-9), (height - 48) / (bottom || 1e-9));
     return {x: right / 2, y: bottom / 2, scale: right || bottom ? Math.max(scale, 1e-4) : 1};
@@ -75,6 +75,9 @@
     view.scale = Math.min(Math.max(scale, fitted * .6), fitted * 600);
     view.x = Math.min(Math.max(x, 0), right);
     view.y = Math.min(Math.max(y, 0), bottom);
+    moving = true;
+    clearTimeout(settling);
+    settling = setTimeout(settle, 150);
     dirty();
   };
   const fly = (x, y, scale) => {
@@ -106,8 +109,16 @@
 
   // ---- Drawing: one buffer of places and one of colours. Faded points are drawn first and grey ones
   // next, so that they hide none of the others.
-  let gl = null, locations = null, buffers = null, faded = 0;
+  let gl = null, locations = null, buffers = null, layers = [0, 0, 0];
   const drawOrder = new Uint32Array(placed);
+  // Points in a random order, the same each time: then no group lies on top because it is new, and
+  // the beginning of a layer is a fair sample of it.
+  const mixed = Uint32Array.from({length: placed}, (_, i) => i);
+  for (let i = placed - 1, seed = 1; i > 0; i--) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    const other = Math.floor(seed / 4294967296 * (i + 1));
+    [mixed[i], mixed[other]] = [mixed[other], mixed[i]];
+  }
   const vertex = `#version 300 es
     in vec2 place; in float group;
     uniform vec2 middle, zoom; uniform float size; uniform vec4 palette[16];
@@ -159,11 +170,11 @@
       for (let i = 0; i < n; i++) shown[i] = alone < 0 || codes[i] === alone ? 1 : 0;
     }
     if (gl && placed) {
-      const layer = i => !shown[i] ? 0 : codes[i] < colours ? 2 : 1, many = [0, 0, 0];
-      for (let i = 0; i < placed; i++) many[layer(i)]++;
-      faded = many[0];
-      const next = [0, many[0], many[0] + many[1]];
-      for (let i = 0; i < placed; i++) drawOrder[next[layer(i)]++] = i;
+      const layer = i => !shown[i] ? 0 : codes[i] < colours ? 2 : 1;
+      layers = [0, 0, 0];
+      for (let i = 0; i < placed; i++) layers[layer(i)]++;
+      const next = [0, layers[0], layers[0] + layers[1]];
+      for (const i of mixed) drawOrder[next[layer(i)]++] = i;
       const ordered = new Uint16Array(2 * placed), colour = new Uint8Array(placed);
       for (let at = 0; at < placed; at++) {
         const i = drawOrder[at];
@@ -190,33 +201,56 @@
     const start = many > 50000 ? 2.4 : many > 10000 ? 3.4 : many > 1000 ? 5 : 8;
     return Math.min(18, start * (view.scale / fitted) ** .42);
   };
-  let waiting = false;
-  const dirty = () => {
+  let waiting = false, stale = true;
+  const dirty = (points = true) => {
+    stale ||= points;
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => {
+    requestAnimationFrame(now => {
       waiting = false;
-      draw();
+      draw(now);
     });
   };
-  const draw = () => {
-    if (gl && !gl.isContextLost()) {
-      const ratio = canvas.width / width;
-      gl.viewport(0, 0, canvas.width, canvas.height);
-      gl.clearColor(0, 0, 0, 0);
-      gl.clear(gl.COLOR_BUFFER_BIT);
-      gl.uniform2f(locations.middle, view.x, view.y);
-      gl.uniform2f(locations.zoom, 2 * view.scale / width, -2 * view.scale / height);
-      const pass = (from, many, size, alpha) => {
-        if (!many) return;
-        gl.uniform1f(locations.size, size * ratio);
+  // Where frames come slowly (no graphics card), only a sample of the points moves with the pointer;
+  // all of them are drawn as soon as it rests.
+  let sample = 1, slow = 0, before = 0;
+  const settle = () => {
+    moving = false;
+    sample = Math.min(1, sample * 1.25);
+    dirty();
+  };
+  const watch = now => {
+    const gap = now - before;
+    before = now;
+    if (gap > 250) return;
+    slow = gap > 30 ? slow + 1 : 0;
+    if (slow < 2) return;
+    slow = 0;
+    sample = Math.max(.06, sample * .6);
+  };
+  const drawPoints = () => {
+    const ratio = canvas.width / width, front = layers[1] + layers[2];
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.uniform2f(locations.middle, view.x, view.y);
+    gl.uniform2f(locations.zoom, 2 * view.scale / width, -2 * view.scale / height);
+    const size = sizeOf(placed), sizes = [size, filtered() ? Math.max(size * 1.25, Math.min(sizeOf(front), 7)) : size];
+    let from = 0;
+    for (const [layer, many] of layers.entries()) {
+      const alpha = layer ? .85 : .7, drawnNow = moving ? Math.min(many, Math.max(1500, Math.ceil(many * sample))) : many;
+      if (drawnNow) {
+        gl.uniform1f(locations.size, sizes[Math.min(layer, 1)] * ratio);
         gl.uniform4fv(locations.palette, palette.flatMap(([r, g, b]) => [r * alpha, g * alpha, b * alpha, alpha]));
-        gl.drawArrays(gl.POINTS, from, many);
-      };
-      pass(0, faded, sizeOf(placed), .7);
-      const front = placed - faded;
-      pass(faded, front, filtered() ? Math.max(sizeOf(placed) * 1.25, Math.min(sizeOf(front), 7)) : sizeOf(placed), .85);
+        gl.drawArrays(gl.POINTS, from, drawnNow);
+      }
+      from += many;
     }
+  };
+  const draw = now => {
+    if (moving) watch(now);
+    if (stale && gl && !gl.isContextLost()) drawPoints();
+    stale = false;
     under.hidden = !gl || hovered < 0 || hovered === selected;
     if (!under.hidden) {
       const [x, y] = screen(hovered);
@@ -340,7 +374,7 @@
     if (i < 0) {
       title.textContent = "No article chosen";
       about.replaceChildren(made("p", {class: "none"}, "Choose a point, search for a name, or reach the map with ", made("kbd", {}, "Tab"), " and press an arrow key."));
-      return dirty();
+      return dirty(false);
     }
     title.textContent = nameOf(i);
     const list = made("dl", {}, made("dt", {}, "Article"), made("dd", {}, made("code", {}, ids[i])));
@@ -377,7 +411,7 @@
       if (then.centre) fly(px, py, Math.max(view.scale, fitted * 6));
       else if (then.show && (x < 40 || y < 40 || x > width - 40 || y > height - 40)) fly(px, py, view.scale);
     }
-    dirty();
+    dirty(false);
   };
 
   // ---- Legend.
@@ -569,7 +603,7 @@
       if (hoverAt && found !== hovered) {
         hovered = found;
         stage.classList.toggle("on-point", found >= 0);
-        dirty();
+        dirty(false);
       }
       hoverAt = null;
     });
@@ -578,7 +612,7 @@
   stage.addEventListener("pointerleave", () => {
     hoverAt = null;
     hovered = -1;
-    dirty();
+    dirty(false);
   });
   stage.addEventListener("wheel", event => {
     event.preventDefault();
@@ -610,8 +644,8 @@
       reset();
     }
   });
-  stage.addEventListener("focus", dirty);
-  stage.addEventListener("blur", dirty);
+  stage.addEventListener("focus", () => dirty(false));
+  stage.addEventListener("blur", () => dirty(false));
 
   // ---- Begin.
   const resize = () => {
@@ -623,7 +657,9 @@
     canvas.height = Math.round(height * ratio);
     fitted = whole().scale;
     if (wasWhole || view.scale < fitted * .6) Object.assign(view, whole());
-    draw();
+    // At once: a canvas that has a new size is empty.
+    stale = true;
+    draw(performance.now());
   };
   const tell = text => {
     byId("nothing").textContent = text;
