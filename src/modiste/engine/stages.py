@@ -27,7 +27,7 @@ from modiste.errors import RunError
 
 _KEY_FILE = "stage.json"
 _TIMINGS_FILE = "timings.json"
-_SOURCES = (".py", ".html", ".css")
+_SOURCES = (".py", ".html", ".css", ".js")
 
 
 class Run:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from modiste import __version__
 from modiste.data.manifest import Manifest
 from modiste.engine import atomic_file
 from modiste.report import figures
 from modiste.report.examples import Example
-from modiste.report.pictures import LARGEST_BYTES, Picture
+from modiste.report.pages import Gallery, page_environment, source
+from modiste.report.pictures import LARGEST_BYTES
 from modiste.report.results import (
     RunMetrics,
     WindowScores,
@@ -33,8 +32,6 @@ from modiste.report.shop import ShopStatistics
 
 # Sources have a colour each, in the order of the weights; there are as many in the style sheet.
 _SOURCE_COLOURS = 8
-
-_STYLE = Path(__file__).with_name("report.css")
 
 
 @dataclass(frozen=True)
@@ -93,13 +90,7 @@ def render_report(report: RunReport) -> str:
     """The page as a text."""
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=PackageLoader("modiste", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "score": lambda number: f"{number:.4f}",
@@ -142,9 +133,9 @@ def render_report(report: RunReport) -> str:
         shop_figures=figures.shop_figures(report.shop),
         reasons=_reasons(report.manifest),
         rejected=any(table.rows_rejected for table in report.manifest.tables.values()),
-        gallery=_Gallery(),
+        gallery=Gallery(),
         largest_kib=LARGEST_BYTES // 1024,
-        style=_STYLE.read_text(encoding="utf-8"),
+        style=source("report.css"),
     )
     # Last, and not by Jinja: five megabytes that need no escaping.
     return page.replace("/*plotly.js*/", get_plotlyjs(), 1)
@@ -164,22 +155,3 @@ def _reasons(manifest: Manifest) -> list[tuple[str, str, str, int]]:
         for what, by_reason in (("rejected", account.rejected), ("repaired", account.repaired))
         for reason, rows in by_reason.items()
     ]
-
-
-class _Gallery:
-    """Numbers photographs, so that the page carries each of them once."""
-
-    def __init__(self) -> None:
-        self._next = count()
-        self._ids: dict[str, int] = {}
-
-    def new(self, picture: Picture) -> bool:
-        """Whether a photograph is shown for the first time, and is to be put into the page."""
-        return picture.photo not in self._ids
-
-    def id(self, picture: Picture) -> str:
-        """The id of a photograph."""
-        assert picture.photo is not None
-        if picture.photo not in self._ids:
-            self._ids[picture.photo] = next(self._next)
-        return f"photo-{self._ids[picture.photo]}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,16 +161,12 @@ class PictureFolder:
 
     def picture(self, article: Mapping[str, Any]) -> Picture:
         """How to show an article (a row of ``schema.PREPARED_ARTICLES``)."""
-        type_name = article["product_type_name"] or article["product_group_name"] or ""
-        name = type_name or article["prod_name"] or "?"
-        return Picture(
-            self._photo(article["article_id"], article["product_code"]),
-            colour_of(article["colour_group_name"], article["perceived_colour_master_name"]),
-            _outline_of(article["product_type_name"], article["product_group_name"]),
-            name.strip()[:1].upper() or "?",
+        return replace(
+            drawing_of(article), photo=self.photo(article["article_id"], article["product_code"])
         )
 
-    def _photo(self, article_id: str, product_code: str | None) -> str | None:
+    def photo(self, article_id: str, product_code: str | None) -> str | None:
+        """The ``data:`` address of an article's or its product's photograph, if there is one."""
         if self._folder is None:
             return None
         # Ids come from the shop's files: only plain ones may become part of a path.
@@ -188,6 +184,18 @@ class PictureFolder:
             self.too_large.add(path)
             return None
         return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def drawing_of(article: Mapping[str, Any]) -> Picture:
+    """How to show an article without a photograph."""
+    type_name = article["product_type_name"] or article["product_group_name"] or ""
+    name = type_name or article["prod_name"] or "?"
+    return Picture(
+        None,
+        colour_of(article["colour_group_name"], article["perceived_colour_master_name"]),
+        _outline_of(article["product_type_name"], article["product_group_name"]),
+        name.strip()[:1].upper() or "?",
+    )
 
 
 def colour_of(*names: str | None) -> str:
