@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from machine import describe_machine
 from numpy.typing import NDArray
 
-from machine import describe_machine
 from modiste.vectors.article_vectors import unit_rows
 from modiste.vectors.embed import embed_articles
 from modiste.vectors.encoder import Encoder, EncoderSettings, Precision, open_encoder

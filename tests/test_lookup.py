@@ -44,8 +44,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "prod_name": [*(f"Nice {kind.lower()}" for kind, _ in things), None],
                 "product_type_name": [*(kind for kind, _ in things), None],
                 "colour_group_name": [*(colour for _, colour in things), None],
-                "section_name": [*("Sea" if kind in KINDS[4:6] else "Town" for kind, _ in things)]
-                + [None],
+                "section_name": [
+                    *("Sea" if kind in KINDS[4:6] else "Town" for kind, _ in things),
+                    None,
+                ],
             }
         ),
         customers=pl.DataFrame({"customer": range(3)}),
@@ -68,9 +70,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config() -> Config:
-    return load_config(
-        overrides=["vectors.enabled=true", "vectors.encoder.model=all-MiniLM-L6-v2"]
-    )
+    return load_config(overrides=["vectors.enabled=true", "vectors.encoder.model=all-MiniLM-L6-v2"])
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,7 @@ def run(shop: Path, config: Config, tmp_path_factory: pytest.TempPathFactory) ->
     cache = tmp_path_factory.mktemp("cache")
     vectors = config.vectors.model_copy(update={"cache": cache})
     with Engine() as engine:
-        run_article_pipeline(
-            str(shop), out, config.model_copy(update={"vectors": vectors}), engine
-        )
+        run_article_pipeline(str(shop), out, config.model_copy(update={"vectors": vectors}), engine)
     return out
 
 
@@ -98,9 +96,10 @@ def test_other_colours_of_the_same_product_are_nearest(lookup: ArticleLookup) ->
 
 
 def test_words_find_what_they_say(lookup: ArticleLookup) -> None:
-    assert lookup.similar(text="something for a rainy day", k=5)["product_type_name"].to_list() == [
-        "Raincoat"
-    ] * 5
+    assert (
+        lookup.similar(text="something for a rainy day", k=5)["product_type_name"].to_list()
+        == ["Raincoat"] * 5
+    )
     assert lookup.similar(text="yellow dress", k=1)["article_id"].item() == article(
         "Dress", "Yellow"
     )
@@ -108,9 +107,14 @@ def test_words_find_what_they_say(lookup: ArticleLookup) -> None:
 
 def test_unlike_keeps_away(lookup: ArticleLookup) -> None:
     red_dress, black_dress = article("Dress", "Red"), article("Dress", "Black")
-    found = lookup.similar(red_dress, unlike=[black_dress], k=8)
-    assert found["colour_group_name"][0] == "Red"
-    assert black_dress not in found["article_id"]
+
+    def mean_place_of_black(unlike: list[str]) -> float:
+        found = lookup.similar(red_dress, unlike=unlike, k=lookup.articles.height)
+        assert not set(unlike) & set(found["article_id"])
+        others = found.filter(pl.col("article_id") != black_dress)
+        return float(others["colour_group_name"].eq("Black").arg_true().mean() or 0)
+
+    assert mean_place_of_black([black_dress]) > mean_place_of_black([])
 
 
 def test_filters(lookup: ArticleLookup) -> None:

@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from modiste.data.dataset import Dataset, History
 from modiste.engine.stages import Run
@@ -25,13 +26,13 @@ from modiste.vectors.article_vectors import ArticleVectors
 from modiste.vectors.embed import embed_articles
 from modiste.vectors.encoder import open_encoder
 from modiste.vectors.index import VectorIndex
-from modiste.vectors.reduction import ReductionSettings, make_reduction, places_on_a_map
+from modiste.vectors.landmark_umap import LandmarkUmap
+from modiste.vectors.reduction import ReductionSettings, reduce_articles, save_reduction
 from modiste.vectors.settings import VectorSettings
 
 STAGES = ("embed", "reduce", "index", "map")
 
 MAP_PAGE = "catalogue_map.html"
-_PLACES = "places.npy"
 
 _CODE = ("modiste.engine", "modiste.data", "modiste.vectors", __name__)
 
@@ -131,11 +132,9 @@ def embed(history: History, settings: VectorSettings, folder: Path) -> None:
 
 def reduce(embedded: Path, settings: ReductionSettings, folder: Path) -> None:
     """Write shorter vectors, and the reduction that makes them of others."""
-    vectors = ArticleVectors.load(embedded)
-    reduction = make_reduction(settings).fit(vectors.vectors)
-    reduction.save(folder)
-    origin = {**vectors.origin, "reduction": settings.model_dump(mode="json")}
-    ArticleVectors(reduction.transform(vectors.vectors), origin).save(folder)
+    reduction, reduced = reduce_articles(ArticleVectors.load(embedded), settings)
+    save_reduction(reduction, settings, folder)
+    reduced.save(folder)
 
 
 def index(
@@ -143,15 +142,25 @@ def index(
 ) -> None:
     """Write the index of the articles, and the catalogue that a look-up filters by."""
     vectors = ArticleVectors.load(reduced)
-    VectorIndex.build(vectors.vectors, settings.index, vectors.origin).save(folder, ITEM_INDEX)
+    VectorIndex.build(vectors.vectors, vectors.origin, settings.index).save(folder, ITEM_INDEX)
     write_catalogue(history, on_sale_days, folder)
 
 
 def draw_map(history: History, embedded: Path, images: Path | None, folder: Path) -> None:
     """Write the places of the articles in the plane, and the page that shows them."""
-    vectors = ArticleVectors.load(embedded)
-    places = places_on_a_map(vectors.vectors)
-    np.save(folder / _PLACES, places)
-    sales = history.article_sales.group_by("article").agg(sold=_sum_sales())
-    page = catalogue_map_html(history.articles, places, PictureFolder(images), sales)
+    vectors = ArticleVectors.load(embedded).vectors
+    places = LandmarkUmap(n_components=2).fit(vectors).places(vectors)
+    np.save(folder / "places.npy", places)
+    best_sellers = (
+        history.article_sales.group_by("article")
+        .agg(pl.col("sales").sum())
+        .sort("sales", "article", descending=[True, False])["article"]
+    )
+    page = catalogue_map_html(
+        history.articles,
+        places,
+        PictureFolder(images),
+        explanation="Articles whose texts say like things lie near each other.",
+        priority=best_sellers.to_list(),
+    )
     (folder / MAP_PAGE).write_text(page, "utf-8")

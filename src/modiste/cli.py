@@ -47,7 +47,8 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings; see 'modiste config'.")
 ]
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", help="Settings that come with modiste: demo, mission, full.")
+    str | None,
+    typer.Option("--preset", help="Settings that come with modiste: demo, mission, full."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -203,9 +204,7 @@ def similar(
     text: Annotated[
         str | None, typer.Option(help='Words instead: "red linen summer dress".')
     ] = None,
-    like: Annotated[
-        list[str] | None, typer.Option(help="One more article to be near to.")
-    ] = None,
+    like: Annotated[list[str] | None, typer.Option(help="One more article to be near to.")] = None,
     unlike: Annotated[
         list[str] | None, typer.Option("--not", help="An article to keep away from.")
     ] = None,

@@ -139,9 +139,9 @@ class ArticleLookup:
 
         Returns
         -------
-        Up to ``k`` rows, nearest first: the columns of :attr:`articles`, ``score`` (cosine, float32)
-        and ``same_product`` (whether it is another colour of one that was asked about). Articles
-        that were asked about are not among them.
+        Up to ``k`` rows, nearest first: the columns of :attr:`articles`, ``score`` (cosine,
+        float32) and ``same_product`` (whether it is another colour of one that was asked about).
+        Articles that were asked about are not among them.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class ArticleLookup:
         allowed[[*liked, *unliked]] = False
         found = self._index.search(question[None, :], k, allowed=allowed)
         ids, scores = found.ids[0], found.scores[0]
-        rows = self.articles[ids[ids >= 0].tolist()]
+        rows: pl.DataFrame = self.articles[ids[ids >= 0].tolist()]
         products = self.articles[liked]["product_code"].drop_nulls()
         return rows.with_columns(
             score=pl.Series(scores[ids >= 0], dtype=pl.Float32),
@@ -175,7 +175,9 @@ class ArticleLookup:
                 raise DataError(f"no article {article!r}{self._near(article)}")
         return [known[article] for article in ids]
 
-    def _question(self, liked: list[int], unliked: list[int], text: str | None) -> NDArray[np.float32]:
+    def _question(
+        self, liked: list[int], unliked: list[int], text: str | None
+    ) -> NDArray[np.float32]:
         vectors = self._vectors.vectors
         for code in (*liked, *unliked):
             if not vectors[code].any():
@@ -189,10 +191,10 @@ class ArticleLookup:
             terms.append(self._reduction.transform(self._text_encoder.encode([text]))[0])
         if not terms:
             raise DataError("nothing to look for: name an article, or give a text")
-        question = np.mean(terms, axis=0)
+        question: NDArray[np.float32] = np.mean(terms, axis=0)
         if unliked:
             question = question - _UNLIKE_WEIGHT * np.mean(vectors[unliked], axis=0)
-        return unit_rows(question[None, :])[0]
+        return unit_rows(question[None, :]).reshape(-1)
 
     def _allowed(self, filters: Filters) -> NDArray[np.bool_]:
         condition = pl.lit(True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.vectors.encoder import EncoderSettings
-from modiste.vectors.index import IndexSettings
+from modiste.vectors.index_settings import IndexSettings
 from modiste.vectors.reduction import ReductionSettings
 from modiste.vectors.text import TextSettings
 
