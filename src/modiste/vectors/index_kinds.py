@@ -20,8 +20,14 @@ from modiste.vectors.index_settings import IndexKind, IndexSettings
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Scores and row numbers as Faiss gives them: -1 where nothing more was found."""
 
+# Vectors to train on, and the least that Faiss advises.
 _TRAINING_PER_CENTROID = 256
 _LEAST_PER_LIST = 39
+
+# Queries times dimensions from which Faiss multiplies matrices. Its own 128,000 is for many cores:
+# on one, k-means over 25,600 vectors of 4 dimensions took ten times as long as over 33,000. (Faiss
+# may come to the same: its pull request 5109.)
+_MATRIX_WORK = 800
 
 _GRAPH_STEPS_PER_DOUBLING = 4
 _GRAPH_DOUBLINGS = 5
@@ -265,7 +271,7 @@ class Graph(Flat):
         """Walk the graph; the further, the fewer vectors are allowed.
 
         Where a walk would compare about as many vectors as are allowed, these are compared instead:
-        that is exact, and faster.
+        that is exact, and faster. (Faiss by itself always walks.)
         """
         candidates = -(-max(value, k) * self.index.ntotal // n_allowed)
         if candidates * self._graph.hnsw.nb_neighbors(1) >= n_allowed:
@@ -319,8 +325,8 @@ def is_of_kind(index: Any, kind: IndexKind) -> bool:
 
 def training_rows(settings: IndexSettings, n_vectors: int) -> int:
     """How many vectors an index is trained on."""
-    codebook = 1 << settings.pq_nbits if settings.kind == "ivf_pq" else 0
-    return min(n_vectors, _TRAINING_PER_CENTROID * max(settings.n_lists, codebook))
+    codes = 1 << settings.pq_nbits if settings.kind == "ivf_pq" else 0
+    return min(n_vectors, _TRAINING_PER_CENTROID * max(settings.n_lists, codes))
 
 
 @contextmanager
@@ -329,12 +335,14 @@ def one_thread() -> Iterator[None]:
 
     A graph depends on the order in which its vectors arrive; and a sum, on how it is cut.
     """
-    before = faiss.omp_get_max_threads()
+    threads, work = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
     faiss.omp_set_num_threads(1)
+    faiss.cvar.distance_compute_blas_threshold = _MATRIX_WORK
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(threads)
+        faiss.cvar.distance_compute_blas_threshold = work
 
 
 def _selector(allowed: NDArray[np.bool_] | None) -> Any:
