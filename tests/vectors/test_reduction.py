@@ -205,10 +205,10 @@ def test_a_value_that_is_no_number_is_named(method: Method) -> None:
     vectors = cloud()
     vectors[41, 2] = np.nan
     fitted = make_reduction(settings(method)).fit(cloud())
-    with pytest.raises(DataError, match="row 41 .* not a finite number"):
+    with pytest.raises(DataError, match=r"row 41 .* not a finite number"):
         fitted.transform(vectors)
     if method != "none":
-        with pytest.raises(DataError, match="row 41 .* not a finite number"):
+        with pytest.raises(DataError, match=r"row 41 .* not a finite number"):
             make_reduction(settings(method)).fit(vectors)
 
 
@@ -228,7 +228,7 @@ def test_no_article_with_a_text(method: Method, rows: int) -> None:
 @every_method
 def test_vectors_of_another_model(method: Method) -> None:
     fitted = make_reduction(settings(method)).fit(cloud())
-    with pytest.raises(DataError, match="24 dimensions and cannot place .* \\(5, 23\\)"):
+    with pytest.raises(DataError, match=r"24 dimensions and cannot place .* \(5, 23\)"):
         fitted.transform(cloud(5)[:, :23])
 
 
