@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -163,12 +164,15 @@ class LandmarkUmap:
         """
         check_dimensions(vectors, len(self.principal.mean))
         places = np.full((len(vectors), self.components), np.nan, dtype=np.float32)
-        with progress("vectors placed", len(vectors)) as advance:
+        # A query is placed while a customer waits: no bar for a single block.
+        shown = progress("vectors placed", len(vectors)) if len(vectors) > _ROWS else nullcontext()
+        with shown as advance:
             for place, block in checked_blocks(vectors, _ROWS):
                 known = np.flatnonzero(block.any(axis=1))
                 rows = self.principal.transform(block[known])
                 places[place.start + known] = self._place(rows)
-                advance(len(block))
+                if advance is not None:
+                    advance(len(block))
         return places
 
     def save(self, folder: Path) -> None:
@@ -235,7 +239,7 @@ class LandmarkUmap:
         with warnings.catch_warnings():
             # It warns that without its search index it cannot place new points: we do.
             warnings.simplefilter("ignore")
-            # Not at the top: it takes ten seconds, and what was loaded needs it not.
+            # Not at the top: importing it takes ten seconds, and what was loaded does without.
             from umap import UMAP
 
             places = UMAP(
