@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sklearn.decomposition import PCA
 
 from modiste.errors import ConfigError, DataError
-from modiste.vectors import principal_components
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
+from modiste.vectors.blocks import checked_blocks
 from modiste.vectors.landmark_umap import LandmarkUmap
 from modiste.vectors.principal_components import Kind, PrincipalComponents
 from modiste.vectors.reduction import (
@@ -108,8 +108,10 @@ def test_blocks_of_a_mapped_file_change_nothing(
     vectors = with_empty(cloud())
     np.save(tmp_path / "vectors.npy", vectors)
     whole = PrincipalComponents(kind).fit(vectors)
-    blocks = principal_components.checked_blocks
-    monkeypatch.setattr(principal_components, "checked_blocks", lambda each: blocks(each, rows=7))
+    monkeypatch.setattr(
+        "modiste.vectors.principal_components.checked_blocks",
+        lambda each: checked_blocks(each, rows=7),
+    )
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
     parts = PrincipalComponents(kind).fit(mapped)
     assert parts.components == whole.components

@@ -4,9 +4,14 @@ UMAP (McInnes, Healy & Melville, 2018) lays points out so that each lies near it
 neighbours. It costs time for every point, moves them one by one, and what umap-learn keeps for
 placing new points cannot be stored without pickle. So only a seeded sample, the landmarks, is laid
 out; every other vector, an article's or a query's, is placed at the mean of its nearest landmarks'
-places, each weighted by the inverse of its cosine distance (Shepard, 1968). That is how UMAP
-places a new point before it moves it, but for the form of the weights; it needs no more than two
-arrays, is the same in every process, and a vector equal to a landmark's lies where that one does.
+places, each weighted by the inverse of its cosine distance (Shepard, 1968). UMAP too places a new
+point at a weighted mean before it moves it; this needs no more than two arrays, is the same in
+every process, and a vector equal to a landmark's lies where that one does.
+
+Measured on H&M's articles (MiniLM, 10,000 landmarks and 4,000 others, 213 components), how many of
+the ten nearest are kept: by this rule 0.40 from three landmarks, 0.39 from five, 0.32 from fifteen;
+by UMAP's own mean of fifteen 0.31, and after it has moved the points 0.35. Angles from the layout's
+middle keep 0.40, those from its corner, and distances, 0.39 (three landmarks, one seed).
 
 The vectors are reduced to their principal components first: fewer numbers for each distance, and
 the number of components that keep enough variance is what UMAP lays out in, if no other is given.
@@ -16,6 +21,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,7 +48,7 @@ _FEWEST = 3
 
 
 class LandmarkUmap:
-    """A seeded UMAP of landmarks, with a rule that places any other vector in microseconds.
+    """A seeded UMAP of landmarks, with a rule that places any other vector in a millisecond.
 
     Rows of zeros (articles without a text) take no part in fitting and stay zero.
 
@@ -82,7 +88,7 @@ class LandmarkUmap:
         n_neighbors: int = 15,
         min_dist: float = 0.1,
         n_epochs: int = 200,
-        placed_by: int = 5,
+        placed_by: int = 3,
         seed: int = 0,
     ) -> None:
         self.variance = variance
@@ -132,7 +138,8 @@ class LandmarkUmap:
     def transform(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Directions of the vectors' places from the landmarks' middle, as rows of length 1.
 
-        The layout has no origin of its own, so that angles are only meaningful from its middle.
+        The layout has no origin of its own. For placed vectors, which most are, angles from its
+        middle keep more neighbours than those from its corner; among landmarks slightly fewer.
         Rows of zeros stay so.
 
         Raises
@@ -158,12 +165,15 @@ class LandmarkUmap:
         """
         check_dimensions(vectors, len(self.principal.mean))
         places = np.full((len(vectors), self.components), np.nan, dtype=np.float32)
-        with progress("vectors placed", len(vectors)) as advance:
+        # A query is placed while a customer waits: no bar for a single block.
+        shown = progress("vectors placed", len(vectors)) if len(vectors) > _ROWS else nullcontext()
+        with shown as advance:
             for place, block in checked_blocks(vectors, _ROWS):
                 known = np.flatnonzero(block.any(axis=1))
                 rows = self.principal.transform(block[known])
                 places[place.start + known] = self._place(rows)
-                advance(len(block))
+                if advance is not None:
+                    advance(len(block))
         return places
 
     def save(self, folder: Path) -> None:
@@ -230,7 +240,7 @@ class LandmarkUmap:
         with warnings.catch_warnings():
             # It warns that without its search index it cannot place new points: we do.
             warnings.simplefilter("ignore")
-            # Not at the top: it takes ten seconds, and what was loaded needs it not.
+            # Not at the top: importing it takes ten seconds, and what was loaded does without.
             from umap import UMAP
 
             places = UMAP(
