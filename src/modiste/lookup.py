@@ -1,7 +1,7 @@
 """Look-up of similar articles: by articles, by words, with filters, in milliseconds.
 
 >>> from modiste.lookup import ArticleLookup
->>> ArticleLookup.open("run").similar("0706016001", on_sale=True)  # doctest: +SKIP
+>>> ArticleLookup.open("run").similar("0706016001", k=5)  # doctest: +SKIP
 """
 
 from __future__ import annotations
