@@ -26,12 +26,12 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM
 
 
 @contextmanager
-def browser(*more: str) -> Iterator[Any]:
-    """Give a browser, with further arguments."""
+def browser() -> Iterator[Any]:
+    """Give a browser."""
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more], timeout=60_000
+            executable_path=str(CHROMIUM), args=ARGUMENTS, timeout=60_000
         )
         yield launched
         launched.close()
@@ -39,9 +39,17 @@ def browser(*more: str) -> Iterator[Any]:
 
 @contextmanager
 def opened(
-    launched: Any, page: Path, width: int = 1400, height: int = 900, scheme: str = "light"
+    launched: Any,
+    page: Path,
+    width: int = 1400,
+    height: int = 900,
+    scheme: str = "light",
+    before: str = "",
 ) -> Iterator[Any]:
-    """Give a tab with the page; afterwards, nothing may have gone wrong in it."""
+    """Give a tab with the page; afterwards, nothing may have gone wrong in it.
+
+    ``before`` is a script that runs before the page's own.
+    """
     # Reduced motion: the page is where it goes to at once.
     tab = launched.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
@@ -69,6 +77,8 @@ def opened(
     tab.on("dialog", dismiss)
     tab.on("request", note_request)
     tab.set_default_timeout(60_000)
+    if before:
+        tab.add_init_script(before)
     tab.goto(page.as_uri())
     yield tab
     tab.close()

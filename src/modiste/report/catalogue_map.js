@@ -405,7 +405,7 @@
       about.append(made("h4", {}, "Nearest on this map"), near);
     }
     byId("details").scrollTop = 0;
-    say([nameOf(i), kindOf(i), valueOf(groups.section_name, i), ids[i]].filter(Boolean).join(", "));
+    say([nameOf(i), typeName(i), colourName(i), valueOf(groups.section_name, i), ids[i]].filter(Boolean).join(", "));
     if (i < placed) {
       const [x, y] = screen(i), [px, py] = [places[2 * i], places[2 * i + 1]];
       if (then.centre) fly(px, py, Math.max(view.scale, fitted * 6));
