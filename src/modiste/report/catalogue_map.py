@@ -174,7 +174,7 @@ def _photographs(
     numbers: dict[Path, int | None] = {}
     left = most_bytes
     ids, products = articles["article_id"].to_list(), articles["product_code"].to_list()
-    for row in wanted:
+    for row in wanted if most_bytes > 0 else ():
         path = pictures.photograph(ids[row], products[row])
         if path is None:
             continue
