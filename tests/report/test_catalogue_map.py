@@ -198,6 +198,34 @@ def test_dragging_and_the_wheel_move_the_map(chromium: Any, page: Path) -> None:
 
 
 @needs_chromium
+def test_fingers_move_zoom_and_choose(chromium: Any, page: Path) -> None:
+    with opened(chromium, page, 390, 844) as tab:
+        _ready(tab).focus("#stage")
+        _press(tab, "ArrowRight")
+        x, y = _ring(tab)
+        chosen = _chosen(tab)
+        _press(tab, "ArrowUp")
+        gap = y - _ring(tab)[1]
+        fingers = tab.context.new_cdp_session(tab)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            places = [{"x": px, "y": py, "id": n} for n, (px, py) in enumerate(points)]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+        touch("touchStart", (x - 30, y), (x + 30, y))
+        for part in range(1, 7):
+            touch("touchMove", (x - 30 - 5 * part, y), (x + 30 + 5 * part, y))
+        touch("touchEnd")
+        _press(tab)
+        assert y - _ring(tab)[1] == pytest.approx(2 * gap, abs=4)
+        # A tap where the first one still lies, between the fingers.
+        touch("touchStart", (x + 3, y))
+        touch("touchEnd")
+        _press(tab)
+        assert _chosen(tab) == chosen
+
+
+@needs_chromium
 def test_legend_isolates_a_group(chromium: Any, page: Path) -> None:
     with opened(chromium, page) as tab:
         _ready(tab)
