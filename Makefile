@@ -12,11 +12,12 @@ help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 # Stamps, so that an environment is made once and made again when its pins change.
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+$(VENV)/.runtime: requirements/torch.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "modiste needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) 'setuptools>=77' wheel
+	$(PIP_INSTALL) --requirement requirements/torch.txt
 	$(PIP_INSTALL) --requirement requirements/runtime.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -25,12 +26,18 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(PIP_INSTALL) --requirement requirements/dev.txt
 	@touch $@
 
-demo: $(VENV)/.runtime ## From nothing to recommendations one can look at (needs 5 minutes at most)
+$(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime
+	$(PIP_INSTALL) --no-deps --requirement requirements/demo.txt
+	@touch $@
+
+demo: $(VENV)/.demo ## From nothing to recommendations one can look at (needs 5 minutes at most)
 	@test -d demo/shop || $(BIN)/modiste synth --scale demo --seed 1 --out demo/shop
 	@$(BIN)/modiste run --data demo/shop --out demo/run --preset demo
 	@echo 'On the week after the data, which the run has not seen (demo/shop/truth.json has the best possible):'
 	@$(BIN)/modiste evaluate demo/run/submission.csv --data demo/run --purchases demo/shop/next_week.csv
-	@echo 'Open demo/run/report.html in a browser.'
+	@echo 'Articles like the first one of the catalogue, by a small sentence model (all-MiniLM-L6-v2):'
+	@$(BIN)/modiste similar --run demo/run "$$(sed -n 2p demo/shop/articles.csv | cut -d, -f1)" -k 5
+	@echo 'Open demo/run/report.html and demo/run/catalogue_map.html in a browser.'
 
 test: lint types unit ## Lint, types and tests
 
@@ -51,13 +58,14 @@ format: $(VENV)/.dev ## Put the sources into the house's style
 
 lock: ## Pin the newest versions that pyproject.toml and dev.in allow
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --requirement requirements/torch.txt
 	build/lock/bin/python -m pip install --quiet .
 	{ sed -n '/^#/p' requirements/runtime.txt; \
-	  build/lock/bin/python -m pip freeze --exclude modiste; } > build/runtime.txt
+	  build/lock/bin/python -m pip freeze --exclude modiste --exclude torch; } > build/runtime.txt
 	mv build/runtime.txt requirements/runtime.txt
 	build/lock/bin/python -m pip install --quiet --requirement requirements/dev.in
 	{ echo '# What `make test` needs, pinned, transitive packages included. Made with `make lock`.'; \
-	  build/lock/bin/python -m pip freeze --all --exclude modiste --exclude pip; } \
+	  build/lock/bin/python -m pip freeze --all --exclude modiste --exclude torch --exclude pip; } \
 	  > requirements/dev.txt
 	rm -rf build
 

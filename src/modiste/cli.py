@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that ``modiste --help`` ans
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,8 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings; see 'modiste config'.")
 ]
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", help="Settings that come with modiste: demo, full.")
+    str | None,
+    typer.Option("--preset", help="Settings that come with modiste: demo, mission, full."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -168,6 +170,85 @@ def run(
 
 
 @app.command()
+def embed(
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Make vectors of the articles' texts, the index that finds similar ones, and a map.
+
+    'modiste similar' looks articles up in the folder --out, and 'modiste run' goes on in it. Each
+    text is embedded once: started again, it embeds only what is new.
+    """
+    from modiste.engine import Engine
+    from modiste.pipeline import run_article_pipeline
+
+    settings = _load(config, preset, [*(set_ or ()), "vectors.enabled=true"])
+    with Engine(cluster, workers) as engine:
+        run_article_pipeline(data, out, settings, engine)
+    typer.echo(f"Look articles up with: modiste similar --run {out} ARTICLE")
+
+
+@app.command()
+def similar(
+    articles: Annotated[
+        list[str] | None, typer.Argument(help="Ids of articles to find similar ones of.")
+    ] = None,
+    run_: Annotated[
+        Path, typer.Option("--run", help="Folder of a run, or of 'modiste embed'.")
+    ] = Path("run"),
+    text: Annotated[
+        str | None, typer.Option(help='Words instead: "red linen summer dress".')
+    ] = None,
+    like: Annotated[list[str] | None, typer.Option(help="One more article to be near to.")] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--not", help="An article to keep away from.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of articles.")] = 12,
+    on_sale: Annotated[bool, typer.Option("--on-sale", help="Only what can be bought.")] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN=VALUE: only articles with it, as section_name=Kids Girl."),
+    ] = None,
+    min_price: Annotated[float | None, typer.Option(help="In the shop's unit.")] = None,
+    max_price: Annotated[float | None, typer.Option(help="In the shop's unit.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="An article not to be found.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures there.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of product pictures for the page.")
+    ] = None,
+) -> None:
+    """Find articles that are like others, or like words: by what their texts say."""
+    from modiste.engine import atomic_file
+    from modiste.lookup import ArticleLookup, Filters
+    from modiste.report.console import print_similar, similar_json
+    from modiste.report.pictures import PictureFolder
+    from modiste.report.similar import similar_html
+
+    asked, unliked = [*(articles or ()), *(like or ())], unlike or []
+    filters = Filters(on_sale, _pairs(where or ()), min_price, max_price, without or ())
+    lookup = ArticleLookup.open(run_)
+    found = lookup.similar(*asked, text=text, unlike=unliked, filters=filters, k=k)
+    question = " and ".join([*asked, *([f"“{text}”"] if text else [])])
+    if unliked:
+        question += f", not {' nor '.join(unliked)}"
+    if html is not None:
+        rows = lookup.articles[lookup.codes(asked)]
+        page = similar_html(question, filters.in_words(), rows, found, PictureFolder(images))
+        with atomic_file(html) as partial:
+            partial.write_text(page, encoding="utf-8")
+    if as_json:
+        typer.echo(similar_json(question, filters.in_words(), found))
+    else:
+        print_similar(question, filters.in_words(), found)
+
+
+@app.command()
 def evaluate(
     submission: Annotated[Path, typer.Argument(help="A submission.csv, of modiste or not.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of prepared tables, or a run.")],
@@ -211,6 +292,16 @@ def _load(file: Path | None, preset: str | None, overrides: list[str] | None) ->
     from modiste.config import load_config
 
     return load_config(file, preset, overrides or ())
+
+
+def _pairs(options: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{option!r} is not COLUMN=VALUE", param_hint="--where")
+        pairs[name] = value
+    return pairs
 
 
 # The exit status that Typer makes of Ctrl-C, as shells do.

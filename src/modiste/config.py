@@ -21,6 +21,7 @@ from modiste.errors import ConfigError
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.models.blend import BlendSettings
 from modiste.models.selection import SelectionSettings
+from modiste.vectors.settings import VectorSettings
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -62,6 +63,9 @@ class Config(BaseModel):
     )
     ingest: IngestSettings = Field(
         default=IngestSettings(), description="Where the shop's tables lie and how they are read."
+    )
+    vectors: VectorSettings = Field(
+        default=VectorSettings(), description="Articles' texts as vectors, and their look-up."
     )
     models: BlendSettings = Field(
         default=BlendSettings(), description="The recommenders and their blend."

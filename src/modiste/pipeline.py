@@ -6,6 +6,8 @@ them have to be done.
 
 ==============  ====================================================================================
 ``ingest``      raw tables → prepared tables
+(articles)      vectors of the articles' texts, where they are wanted: see
+                :mod:`modiste.article_stages`
 ``choose``      settings and weights of the blend to submit, on windows before its date
 ``rehearse``    the same for the blend to test, on windows before the test window; left out where
                 both are the same
@@ -28,7 +30,8 @@ from typing import Any
 
 import polars as pl
 
-from modiste import __version__
+from modiste import __version__, article_stages
+from modiste.article_stages import ArticleStages, run_article_stages
 from modiste.config import Config, dump_config
 from modiste.data.dataset import Dataset, Partition, Window
 from modiste.data.ingest import ingest
@@ -62,7 +65,16 @@ from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 
-STAGES = ("ingest", "choose", "rehearse", "evaluate", "fit", "recommend", "report")
+STAGES = (
+    "ingest",
+    *article_stages.STAGES,
+    "choose",
+    "rehearse",
+    "evaluate",
+    "fit",
+    "recommend",
+    "report",
+)
 
 # The name of the blend beside the baselines', in tables and metrics.
 BLEND = "blend"
@@ -109,16 +121,20 @@ def run_pipeline(
         For all that the user can put right.
     """
     for stage in (redo_from, only):
-        if stage is not None and stage not in STAGES:
+        if stage is None:
+            continue
+        if stage not in STAGES:
             raise ConfigError(f"no stage '{stage}': there are {', '.join(STAGES)}")
-    if config.report.images is not None and not config.report.images.is_dir():
-        raise ConfigError(f"report.images: no folder {config.report.images}")
+        if stage in article_stages.STAGES and not config.vectors.enabled:
+            raise ConfigError(f"stage '{stage}' needs article vectors: --set vectors.enabled=true")
+    images = _images_of(data, config)
     with Run(out, redo_from=redo_from, only=only) as run:
-        prepared = _prepared_folder(run, data, config.ingest, engine)
-        dataset = Dataset.open(prepared, engine)
+        dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
         _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
+        if config.vectors.enabled:
+            _run_article_stages(run, dataset, config, windows.submit, images)
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
@@ -163,7 +179,6 @@ def run_pipeline(
             code=_CODE,
             needs=["ingest", "fit"],
         )
-        images = config.report.images or _images_of(data)
         ceiling = _ceiling_of(data)
         timings = {name: run.timings()[name] for name in STAGES[:-1] if name in run.timings()}
         reported = run.stage(
@@ -186,6 +201,45 @@ def run_pipeline(
         run.publish(reported / "report.html", "report.html")
         metrics = out / "metrics.json"  # not there when --only names an early stage
         return RunResult(out, _read_json(metrics) if metrics.is_file() else {})
+
+
+def run_article_pipeline(data: str, out: Path, config: Config, engine: Engine) -> None:
+    """Do the ingest and the stages that concern articles alone, where they are not up to date.
+
+    Parameters
+    ----------
+    data
+        A folder, zip or fsspec address of raw tables, or a folder of prepared ones.
+    out
+        The run's folder; :func:`run_pipeline` may go on in it later.
+    config
+        All settings.
+    engine
+        Runs what is done partition by partition.
+
+    Raises
+    ------
+    ModisteError
+        For all that the user can put right.
+    """
+    images = _images_of(data, config)
+    with Run(out) as run:
+        dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
+        as_of = split(dataset, config.as_of, config.horizon).submit
+        _run_article_stages(run, dataset, config, as_of, images)
+
+
+def _run_article_stages(
+    run: Run, dataset: Dataset, config: Config, as_of: date, images: Path | None
+) -> ArticleStages:
+    return run_article_stages(
+        run,
+        dataset,
+        config.vectors,
+        as_of=as_of,
+        on_sale_days=config.models.popularity.days,
+        images=images,
+    )
 
 
 # What the stages after the ingest are made by.
@@ -451,7 +505,12 @@ def _refuse_split_ids(dataset: Dataset) -> None:
         )
 
 
-def _images_of(data: str) -> Path | None:
+def _images_of(data: str, config: Config) -> Path | None:
+    """The folder of product pictures: the configured one, or the data's."""
+    if config.report.images is not None:
+        if not config.report.images.is_dir():
+            raise ConfigError(f"report.images: no folder {config.report.images}")
+        return config.report.images
     folder = Path(data) / "images"
     return folder if folder.is_dir() else None
 

@@ -6,6 +6,7 @@ than with figures cut off.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,6 +143,57 @@ def print_scores(scores: pl.DataFrame, k: int = 12, console: Console | None = No
         ["metric", "mean"],
         [[titles[name], "" if mean is None else f"{mean:.5f}"] for name, mean in means.items()],
     )
+
+
+def print_similar(
+    question: str,
+    filters: Sequence[str],
+    found: pl.DataFrame,
+    console: Console | None = None,
+) -> None:
+    """Print the articles that a look-up found, nearest first.
+
+    Parameters
+    ----------
+    question
+        What was asked.
+    filters
+        Each in words.
+    found
+        As :meth:`modiste.lookup.ArticleLookup.similar` gives them.
+    console
+        Where to print; by default standard output.
+    """
+    console = console or _console()
+    title = f"Like {question}" + (f" ({'; '.join(filters)})" if filters else "")
+    if found.is_empty():
+        _print_line(console, f"{title}: nothing meets the filters")
+        return
+    named = {
+        "article_id": "article",
+        "prod_name": "name",
+        "product_type_name": "type",
+        "colour_group_name": "colour",
+        "section_name": "section",
+    }
+    rows = [
+        [
+            *(row[column] or "" for column in named),
+            "same product" if row["same_product"] else "",
+            "" if row["price"] is None else f"{row['price']:.4g}",
+            f"{row['score']:.3f}",
+        ]
+        for row in found.iter_rows(named=True)
+    ]
+    heads = [*named.values(), "", "price", "cosine"]
+    _print_table(console, title, heads, rows, texts=len(named) + 1)
+
+
+def similar_json(question: str, filters: Sequence[str], found: pl.DataFrame) -> str:
+    """The same as JSON: an object with ``question``, ``filters`` and ``found``, a list of rows."""
+    rows = found.with_columns(pl.col("score").cast(pl.Float64).round(6)).to_dicts()
+    answer = {"question": question, "filters": list(filters), "found": rows}
+    return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
 def _console() -> Console:

@@ -12,20 +12,26 @@ from numpy.typing import NDArray
 
 from modiste.engine.progress import progress
 from modiste.vectors.article_vectors import ArticleVectors
-from modiste.vectors.encoder import Encoder, EncoderSettings, best_precision
+from modiste.vectors.encoder import Encoder
 from modiste.vectors.store import TextVectorStore
 from modiste.vectors.text import TextSettings, article_texts
-from modiste.vectors.weights import cache_folder, find_weights, revision_of
+from modiste.vectors.weights import cache_folder
 
 # Texts of different lengths on which a reduced precision is compared with 32 bits.
 _CHECKED = 12
 
 
+# Texts that are embedded between two writes to the disk: what a kill can cost.
+CHUNK = 1024
+
+
 def embed_articles(
     articles: pl.DataFrame,
     text: TextSettings,
-    settings: EncoderSettings,
+    encoder: Encoder,
     cache: Path | None = None,
+    *,
+    chunk: int = CHUNK,
 ) -> ArticleVectors:
     """The vectors of all articles' texts.
 
@@ -37,10 +43,12 @@ def embed_articles(
         Columns of ``schema.PREPARED_ARTICLES``.
     text
         The template of an article's text.
-    settings
+    encoder
         The sentence model.
     cache
         Where vectors are kept for the next time; None: modiste's folder in the user's cache.
+    chunk
+        Texts that are embedded between two writes to the disk.
 
     Returns
     -------
@@ -48,15 +56,13 @@ def embed_articles(
 
     Raises
     ------
-    WeightsError
-        When the model's files are not to be found.
     EncoderError
         When the model cannot be run with that precision.
+    ModisteError
+        When the disk is full; what was embedded before is kept.
     """
-    encoder, revision = open_encoder(settings)
-    name = Path(settings.model).name
     kept = (cache or cache_folder()) / "text-vectors"
-    store = TextVectorStore(kept / f"{name}-{revision[:16]}-{encoder.precision}")
+    store = TextVectorStore(kept / f"{encoder.name}-{encoder.revision[:16]}-{encoder.precision}")
     texts = article_texts(articles, text)
     # Sorted: what is embedded together must not depend on the order of the articles.
     distinct = texts.filter(texts != "").unique().sort().to_list()
@@ -64,30 +70,20 @@ def embed_articles(
     missing = [each for each in distinct if each not in found]
     print(  # noqa: T201  (the log of a long stage)
         f"{len(texts):,} articles with {len(distinct):,} distinct texts, {len(missing):,} of them "
-        f"to be embedded with {name} ({encoder.precision})",
+        f"to be embedded with {encoder.name} ({encoder.precision})",
         file=sys.stderr,
         flush=True,
     )
     if missing:
-        _embed_into(store, encoder, missing, settings.chunk)
+        _embed_into(store, encoder, missing, chunk)
         found.update(store.load(missing))
-    vectors = _rows(texts, found)
     origin = {
-        "model": name,
-        "revision": revision,
+        "model": encoder.name,
+        "revision": encoder.revision,
         "precision": encoder.precision,
-        "parts": list(text.parts),
-        "separator": text.separator,
-        "missing": list(text.missing),
+        **text.model_dump(mode="json"),
     }
-    return ArticleVectors(vectors, origin)
-
-
-def open_encoder(settings: EncoderSettings) -> tuple[Encoder, str]:
-    """The encoder that the settings ask for, and the revision of its model's files."""
-    folder = find_weights(settings.model, settings.folder)
-    precision = best_precision() if settings.precision == "auto" else settings.precision
-    return Encoder(folder, precision, settings.batch_size), revision_of(folder)
+    return ArticleVectors(_rows(texts, found), origin)
 
 
 def _embed_into(store: TextVectorStore, encoder: Encoder, texts: Sequence[str], chunk: int) -> None:

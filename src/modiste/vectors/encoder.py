@@ -14,13 +14,15 @@ the error with 8 % of the work), and stay in 32 bits unless the fastest path is 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.errors import ModisteError
 from modiste.vectors.article_vectors import unit_rows
+from modiste.vectors.weights import find_weights, revision_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -79,9 +82,6 @@ class EncoderSettings(BaseModel):
             "CPU with AVX-512 VNNI, fp32 elsewhere."
         ),
     )
-    chunk: Annotated[int, Field(ge=1)] = Field(
-        default=1024, description="Texts that are embedded between two writes to the disk."
-    )
 
 
 def best_precision() -> Precision:
@@ -95,12 +95,27 @@ def best_precision() -> Precision:
     return "fp32"
 
 
+def open_encoder(settings: EncoderSettings) -> Encoder:
+    """The encoder that the settings ask for; its weights are found, but not loaded yet.
+
+    Raises
+    ------
+    WeightsError
+        When the model's files are not to be found.
+    """
+    folder = find_weights(settings.model, settings.folder)
+    precision = best_precision() if settings.precision == "auto" else settings.precision
+    return Encoder(Path(settings.model).name, folder, precision, settings.batch_size)
+
+
 @dataclass
 class Encoder:
     """A sentence model, ready to run; it is loaded when it is first needed.
 
     Attributes
     ----------
+    name
+        Of the model, for people.
     folder
         Of the model's files.
     precision
@@ -109,9 +124,15 @@ class Encoder:
         Texts in one batch, at most.
     """
 
+    name: str
     folder: Path
     precision: Precision
     batch_size: int = 64
+
+    @cached_property
+    def revision(self) -> str:
+        """What identifies the model's files."""
+        return revision_of(self.folder)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The texts' vectors: float32, shape (len(texts), dimensions), of length 1."""
@@ -232,8 +253,11 @@ def _compile_for_cpu(
     model: SentenceTransformer, precision: Precision
 ) -> Callable[[Tokens], Vectors]:
     """The model as an OpenVINO graph: a function of token ids, shape (texts, tokens)."""
-    import openvino as ov
     import torch
+
+    # Otherwise OpenVINO reports each import and conversion to its makers over the network.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    import openvino as ov
 
     class Whole(torch.nn.Module):
         """The model as a function of two tensors, which is what can be exported."""

@@ -39,7 +39,7 @@ class TextVectorStore:
         found: dict[str, Vectors] = {}
         for chunk in sorted(self._folder.glob("*.npz")):
             try:
-                with np.load(chunk, allow_pickle=False) as arrays:
+                with chunk.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     keys, vectors = arrays["keys"], arrays["vectors"]
                 if len(keys) != len(vectors):
                     raise ValueError("as many keys as vectors are expected")

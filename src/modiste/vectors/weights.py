@@ -169,9 +169,13 @@ def _in_hub_cache(repository: str, _: str) -> Path | str:
         folder = Path(snapshot_download(repository, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
         return f"the hub's cache on this machine has no {repository}"
-    if not _is_model(folder) or not any(folder.rglob("*.safetensors")):
+    if not _has_weights(folder):
         return f"the hub's cache on this machine has {repository} in part only ({folder})"
     return folder
+
+
+def _has_weights(folder: Path) -> bool:
+    return _is_model(folder) and any(folder.rglob("*.safetensors"))
 
 
 def _in_packages(_: str, name: str) -> Path | str:
@@ -240,12 +244,14 @@ def _on_hub(repository: str, _: str) -> Path | str:
     )
     try:
         # The one format of the weights that is read here, and what belongs to it.
-        return Path(
+        folder = Path(
             snapshot_download(repository, allow_patterns=["*.safetensors", "*.json", "*.txt"])
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         return f"the hub did not give {repository} ({type(error).__name__}: {reason[:200]})"
+    # Where it may not be asked, the hub's library takes what its cache has, whole or not.
+    return folder if _has_weights(folder) else f"the hub gave {repository} in part only ({folder})"
 
 
 def _check_sha256(path: Path, expected: str) -> None:
