@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -64,6 +65,12 @@ def write_prepared(
         last_day=_day(transactions["t_dat"].max()),
     ).write(folder)
     return folder
+
+
+def prepared_articles(columns: Mapping[str, Sequence[object]]) -> pl.DataFrame:
+    """Give rows of ``schema.PREPARED_ARTICLES`` with the codes 0 to n - 1, made as above."""
+    table = pl.DataFrame(dict(columns)).with_row_index("article")
+    return _complete(_with_ids(table, "article", digits=10), schema.PREPARED_ARTICLES)
 
 
 def _with_ids(table: pl.DataFrame, code: str, digits: int) -> pl.DataFrame:

@@ -405,7 +405,7 @@
       about.append(made("h4", {}, "Nearest on this map"), near);
     }
     byId("details").scrollTop = 0;
-    say([nameOf(i), kindOf(i), valueOf(groups.section_name, i), ids[i]].filter(Boolean).join(", "));
+    say([nameOf(i), typeName(i), colourName(i), valueOf(groups.section_name, i), ids[i]].filter(Boolean).join(", "));
     if (i < placed) {
       const [x, y] = screen(i), [px, py] = [places[2 * i], places[2 * i + 1]];
       if (then.centre) fly(px, py, Math.max(view.scale, fitted * 6));
@@ -438,24 +438,25 @@
   const isolate = code => {
     alone = code;
     byId("legend").classList.toggle("aside", code >= 0);
+    byId("legend-hint").textContent = code < 0 ? "Choose one to see it alone." : "Choose it again to see all.";
     for (const button of byId("legend").querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.code) === code));
     say(code < 0 ? "All groups are shown." : `Only ${groups[column].values[code] || "not given"} is shown.`);
     restyle();
   };
   byId("coloured-by").addEventListener("change", event => {
     column = event.target.value;
-    alone = -1;
-    byId("legend").classList.remove("aside");
     legendOf();
-    restyle();
+    isolate(-1);
+    say(`Coloured by ${groups[column].title.toLowerCase()}.`);
   });
 
   // ---- Search. Accents and case do not matter; names that begin so come first.
   const search = byId("search"), suggestions = byId("suggestions"), status = byId("matches");
   const plain = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  let plainNames = null, active = -1;
+  let plainNames = null, plainIds = null, active = -1;
   const find = () => {
     plainNames ??= names.values.map(name => plain(name ?? ""));
+    plainIds ??= ids.map(plain);
     matchAt = -1;
     const ranks = plainNames.map(name => {
       const at = name.indexOf(query);
@@ -463,7 +464,7 @@
     });
     const found = [[], [], []];
     for (let i = 0; i < n; i++) {
-      const rank = plain(ids[i]).startsWith(query) ? 0 : ranks[names.codes[i]];
+      const rank = plainIds[i].startsWith(query) ? 0 : ranks[names.codes[i]];
       if (rank < 3) found[rank].push(i);
     }
     matches = found.flat();
@@ -479,7 +480,7 @@
   const suggest = open => {
     active = -1;
     search.removeAttribute("aria-activedescendant");
-    const offered = open && query ? matches.slice(0, 7) : [];
+    const offered = open && query ? matches.slice(0, width < 480 ? 4 : 7) : [];
     suggestions.replaceChildren(...offered.map((i, at) => {
       const option = made("li", {role: "option", id: `option-${at}`, "aria-selected": "false"}, picture(i), made("b", {}, ...marked(nameOf(i))),
         made("span", {}, kindOf(i) && kindOf(i) + " · ", ...marked(ids[i])));

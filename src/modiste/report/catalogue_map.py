@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ def catalogue_map_html(
     colour_by
         The column that points are coloured by at first, one of ``COLOURED_BY``.
     priority
-        Row numbers, most wanted first: whose photographs the page carries. None: as the rows stand.
+        Row numbers, most wanted first: whose photographs the page carries. Those that are not
+        named come last, as the rows stand.
     photograph_bytes
         How much of the page photographs may fill. Other articles are drawn.
 
@@ -104,7 +106,7 @@ def catalogue_map_html(
     # Those without a place come last, so that a point's number is its article's.
     placed = np.isfinite(places).all(axis=1)
     order = np.concatenate([np.flatnonzero(placed), np.flatnonzero(~placed)])
-    wanted = range(articles.height) if priority is None else priority
+    wanted = dict.fromkeys([*(priority or ()), *range(articles.height)])
     position = np.empty(articles.height, dtype=np.int64)
     position[order] = np.arange(articles.height)
     photographs = _photographs(articles, wanted, pictures, photograph_bytes)
@@ -162,26 +164,33 @@ class _Photographs:
 
 def _photographs(
     articles: pl.DataFrame,
-    wanted: Sequence[int],
+    wanted: Iterable[int],
     pictures: PictureFolder,
     most_bytes: int,
 ) -> _Photographs:
-    numbers: dict[str, int] = {}
+    files: list[str] = []
     of: dict[int, int] = {}
+    # None: this one is not in the page.
+    numbers: dict[Path, int | None] = {}
     left = most_bytes
-    ids, products = articles["article_id"], articles["product_code"]
-    for row in wanted:
-        photo = pictures.photo(ids[row], products[row]) if left > 0 else None
-        if photo is None:
+    ids, products = articles["article_id"].to_list(), articles["product_code"].to_list()
+    for row in wanted if most_bytes > 0 else ():
+        path = pictures.photograph(ids[row], products[row])
+        if path is None:
             continue
-        if photo not in numbers:
-            left -= len(photo)
-            if left < 0:  # the first that does not fit is the last to be looked at
-                continue
-            numbers[photo] = len(numbers)
-        of[row] = numbers[photo]
-    # The page puts the beginning back: it is the same for all.
-    return _Photographs([photo.partition(",")[2] for photo in numbers], of)
+        if path not in numbers:
+            photo = pictures.embedded(path) if left > 0 else None
+            numbers[path] = None
+            if photo is not None:
+                left -= len(photo)
+                if left >= 0:  # the first that does not fit is the last to be looked at
+                    numbers[path] = len(files)
+                    # The page puts the beginning back: it is the same for all.
+                    files.append(photo.partition(",")[2])
+        number = numbers[path]
+        if number is not None:
+            of[row] = number
+    return _Photographs(files, of)
 
 
 def _whole(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
@@ -191,7 +200,10 @@ def _whole(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     exact = places.astype(np.float64) * (1, -1)
     low = exact.min(axis=0)
     span = float((exact.max(axis=0) - low).max())
-    return np.rint((exact - low) * (_FINEST / span if span else 0)).astype(np.uint16)
+    whole: npt.NDArray[np.uint16] = np.rint((exact - low) * (_FINEST / span if span else 0)).astype(
+        np.uint16
+    )
+    return whole
 
 
 def _dictionary(frame: pl.DataFrame, column: str) -> dict[str, Any]:

@@ -161,12 +161,11 @@ class PictureFolder:
 
     def picture(self, article: Mapping[str, Any]) -> Picture:
         """How to show an article (a row of ``schema.PREPARED_ARTICLES``)."""
-        return replace(
-            drawing_of(article), photo=self.photo(article["article_id"], article["product_code"])
-        )
+        file = self.photograph(article["article_id"], article["product_code"])
+        return replace(drawing_of(article), photo=None if file is None else self.embedded(file))
 
-    def photo(self, article_id: str, product_code: str | None) -> str | None:
-        """The ``data:`` address of an article's or its product's photograph, if there is one."""
+    def photograph(self, article_id: str, product_code: str | None) -> Path | None:
+        """The file that shows an article, or else its product, if there is one."""
         if self._folder is None:
             return None
         # Ids come from the shop's files: only plain ones may become part of a path.
@@ -176,10 +175,11 @@ class PictureFolder:
                 continue
             path = self._folder / name[:3] / f"{name}.jpg"
             if path.is_file():
-                return self._embedded(path)
+                return path
         return None
 
-    def _embedded(self, path: Path) -> str | None:
+    def embedded(self, path: Path) -> str | None:
+        """The ``data:`` address of a photograph; None, and noted, when it is too large."""
         if path.stat().st_size > LARGEST_BYTES:
             self.too_large.add(path)
             return None
