@@ -164,14 +164,16 @@ class Content:
         power = self.settings.similarity_power
         # The order of cosine ** power * factor, without a power of each of billions of cosines.
         rooted = (factors[targets] ** (1 / power)).astype(np.float32)
-        scores = (vectors @ target_vectors.T) * rooted
+        scores = vectors @ target_vectors.T
+        scores *= rooted
         own = (targets >= first) & (targets < first + len(vectors))
         scores[targets[own] - first, own.nonzero()[0]] = 0
         kept = min(self.settings.neighbours, len(targets))
         # By the value of the last one that is kept, and ties by code: which of several equal ones a
         # partition picks is not the same on every machine.
-        least = np.partition(scores, len(targets) - kept, axis=1)[:, len(targets) - kept]
-        row, column = ((scores >= least[:, None]) & (scores > 0)).nonzero()
+        least = np.partition(scores, len(targets) - kept, axis=1)[:, [len(targets) - kept]]
+        least = np.maximum(least, np.finfo(np.float32).tiny)
+        row, column = np.divmod(np.flatnonzero(scores >= least), len(targets))
         order = np.lexsort((column, -scores[row, column], row))
         row, column = row[order], column[order]
         place = np.arange(len(row)) - np.searchsorted(row, row)
