@@ -14,6 +14,7 @@ from shops import write_prepared
 # The small shop's data: days 0 to SMALL_SHOP_DAYS - 1 from here on.
 SMALL_SHOP_START = date(2020, 6, 1)
 SMALL_SHOP_DAYS = 60
+SMALL_SHOP_ARTICLES = 40
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def small_shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     that both repurchase and popularity earn something.
     """
     rng = np.random.default_rng(11)
-    n_customers, n_articles, n_rows = 90, 40, 1500
+    n_customers, n_articles, n_rows = 90, SMALL_SHOP_ARTICLES, 1500
     buyers = np.array([c for c in range(n_customers) if c % 9], dtype=np.int32)
     customer = rng.choice(buyers, n_rows)
     popular = (n_articles * rng.random(n_rows) ** 2).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Small prepared shops, written straight from frames of codes, without an ingest."""
+"""Small prepared shops, written straight from frames of codes, without an ingest or encoder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from modiste.data import schema
 from modiste.data.manifest import LAYOUT, Manifest, TableAccount
+from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 
 
 def write_prepared(
@@ -71,6 +73,15 @@ def prepared_articles(columns: Mapping[str, Sequence[object]]) -> pl.DataFrame:
     """Give rows of ``schema.PREPARED_ARTICLES`` with the codes 0 to n - 1, made as above."""
     table = pl.DataFrame(dict(columns)).with_row_index("article")
     return _complete(_with_ids(table, "article", digits=10), schema.PREPARED_ARTICLES)
+
+
+def some_vectors(articles: int) -> ArticleVectors:
+    """Vectors in which every article has some that are like it; the last one has none."""
+    rng = np.random.default_rng(3)
+    kinds = rng.normal(size=(3, 8))
+    vectors = kinds[np.arange(articles) % 3] + 0.7 * rng.normal(size=(articles, 8))
+    vectors[-1] = 0
+    return ArticleVectors(unit_rows(vectors), {"model": "drawn"})
 
 
 def _with_ids(table: pl.DataFrame, code: str, digits: int) -> pl.DataFrame:

@@ -56,6 +56,7 @@ from modiste.models.blend import (
     POPULARITY,
     Blend,
     BlendSettings,
+    check_vectors,
     gather_candidates,
     make_baselines,
     rank_candidates,
@@ -64,6 +65,7 @@ from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
+from modiste.vectors.article_vectors import ArticleVectors
 
 STAGES = (
     "ingest",
@@ -272,7 +274,13 @@ def _ingest_into(folder: Path, data: str, settings: IngestSettings, engine: Engi
     ingest(data, folder, settings, engine)
 
 
-def choose(dataset: Dataset, windows: tuple[Window, ...], config: Config, folder: Path) -> None:
+def choose(
+    dataset: Dataset,
+    windows: tuple[Window, ...],
+    config: Config,
+    folder: Path,
+    vectors: ArticleVectors | None = None,
+) -> None:
     """Choose the blend's settings on windows before what they are chosen for.
 
     Writes ``models.json`` (the settings, with the weights) and ``trials.parquet`` (what was tried).
@@ -290,7 +298,7 @@ def choose(dataset: Dataset, windows: tuple[Window, ...], config: Config, folder
                 "a later --as-of, or --set selection.enabled=false to take them as they are"
             )
         selected = select_settings(
-            dataset, windows, settings, config.selection, config.evaluation.k
+            dataset, windows, settings, config.selection, config.evaluation.k, vectors
         )
         settings = selected.settings
         selected.trials.write_parquet(folder / "trials.parquet")
@@ -298,7 +306,12 @@ def choose(dataset: Dataset, windows: tuple[Window, ...], config: Config, folder
 
 
 def evaluate_windows(
-    dataset: Dataset, windows: Split, config: Config, chosen: Path, folder: Path
+    dataset: Dataset,
+    windows: Split,
+    config: Config,
+    chosen: Path,
+    folder: Path,
+    vectors: ArticleVectors | None = None,
 ) -> None:
     """Score every baseline and the blend on the validation windows and the test window.
 
@@ -307,7 +320,7 @@ def evaluate_windows(
     """
     models = _chosen_settings(chosen)
     evaluations = {
-        window: _evaluate_window(dataset, window, models, config.evaluation)
+        window: _evaluate_window(dataset, window, models, config.evaluation, vectors)
         for window in windows.reported
     }
     result = BacktestResult(evaluations, config.evaluation)
@@ -331,7 +344,13 @@ def evaluate_windows(
     result.customers().write_parquet(folder / "customers.parquet")
 
 
-def fit(dataset: Dataset, as_of: date, chosen: Path, folder: Path) -> None:
+def fit(
+    dataset: Dataset,
+    as_of: date,
+    chosen: Path,
+    folder: Path,
+    vectors: ArticleVectors | None = None,
+) -> None:
     """Fit the blend as of a date, with the settings that were chosen; save it.
 
     Raises
@@ -339,7 +358,7 @@ def fit(dataset: Dataset, as_of: date, chosen: Path, folder: Path) -> None:
     DataError
         When nothing is on sale by then, so that nothing could be recommended.
     """
-    blend = Blend(_chosen_settings(chosen)).fit(dataset.until(as_of))
+    blend = Blend(_chosen_settings(chosen), vectors).fit(dataset.until(as_of))
     if blend.popularity.article_scores.is_empty():
         raise DataError(
             f"nothing was sold in the {blend.settings.popularity.days} days before {as_of} (the "
@@ -384,13 +403,14 @@ def report(
     images: Path | None,
     ceiling: float | None,
     folder: Path,
+    vectors: ArticleVectors | None = None,
 ) -> None:
     """Write ``report.html``.
 
     Its recommendations of some customers are those for the test window, so that they stand beside
     what was bought. ``timings`` are all that may differ between two runs of the same data.
     """
-    blend = Blend(_chosen_settings(chosen)).fit(dataset.until(windows.test.as_of))
+    blend = Blend(_chosen_settings(chosen), vectors).fit(dataset.until(windows.test.as_of))
     trials = chosen / "trials.parquet"  # absent when nothing was to be chosen
     write_run_report(
         folder / "report.html",
@@ -529,11 +549,16 @@ def _chosen_settings(chosen: Path) -> BlendSettings:
 
 
 def _evaluate_window(
-    dataset: Dataset, window: Window, models: BlendSettings, settings: EvaluationSettings
+    dataset: Dataset,
+    window: Window,
+    models: BlendSettings,
+    settings: EvaluationSettings,
+    vectors: ArticleVectors | None,
 ) -> Evaluation:
     """Score the baselines and their blend in one window, on the same customers."""
     history, labels = dataset.until(window.as_of), dataset.purchases(window)
-    fitted = {name: made.fit(history) for name, made in make_baselines(models).items()}
+    check_vectors(models, vectors)
+    fitted = {name: made.fit(history) for name, made in make_baselines(models, vectors).items()}
     customers = labels["customer"].unique().sort()
     proposals = recommend_to(history, fitted, customers, max(settings.depth, models.candidates))
     popularity = Popularity(models.popularity).fit(history)

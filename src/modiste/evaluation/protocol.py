@@ -36,8 +36,9 @@ class Recommender(Protocol):
 
         Returns
         -------
-        A frame with the columns of ``RECOMMENDATIONS``. Only articles on sale; a customer of whom
-        the recommender knows nothing may be absent or have fewer than ``k``.
+        A frame with the columns of ``RECOMMENDATIONS``. Only articles on sale, as past sales tell;
+        beside them, where a setting of the recommender says so, those without any sale so far. A
+        customer of whom the recommender knows nothing may be absent or have fewer than ``k``.
         """
 
     def save(self, folder: Path) -> None:

@@ -17,8 +17,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.data.dataset import CustomerBatch, History
+from modiste.errors import ConfigError
 from modiste.evaluation.protocol import Recommender, rank_by_score
 from modiste.models.co_visitation import CoVisitation, CoVisitationSettings
+from modiste.models.content import Content, ContentSettings
 from modiste.models.other_colours import OtherColours, OtherColoursSettings
 from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.popularity_by_age import PopularityByAge, PopularityByAgeSettings
@@ -27,6 +29,7 @@ from modiste.models.popularity_by_section import (
     PopularityBySectionSettings,
 )
 from modiste.models.repurchase import Repurchase, RepurchaseSettings
+from modiste.vectors.article_vectors import ArticleVectors
 
 # The source that scores every article on sale, for everybody; it is part of every blend.
 POPULARITY = "popularity"
@@ -64,6 +67,10 @@ class BlendSettings(BaseModel):
         default=CoVisitationSettings(),
         description="Articles bought together with what a customer bought.",
     )
+    content: ContentSettings = Field(
+        default=ContentSettings(),
+        description="Articles described like those that a customer bought; needs article vectors.",
+    )
     candidates: Annotated[int, Field(ge=1)] = Field(
         default=50, description="Articles that each baseline proposes to the blend for a customer."
     )
@@ -92,23 +99,50 @@ class BlendSettings(BaseModel):
         return {name: weights[name] for name in BASELINES if name in weights}
 
 
-# Every baseline: its name, and how it is made of the settings. A new one is registered here.
-BASELINES: dict[str, Callable[[BlendSettings], Recommender]] = {
-    POPULARITY: lambda all_: Popularity(all_.popularity),
-    "popularity_by_age": lambda all_: PopularityByAge(all_.popularity_by_age, all_.popularity),
-    "popularity_by_section": lambda all_: PopularityBySection(
+# Every baseline: its name, and how it is made of the settings and the article vectors, if there are
+# any. A new one is registered here.
+BASELINES: dict[str, Callable[[BlendSettings, ArticleVectors | None], Recommender]] = {
+    POPULARITY: lambda all_, _: Popularity(all_.popularity),
+    "popularity_by_age": lambda all_, _: PopularityByAge(all_.popularity_by_age, all_.popularity),
+    "popularity_by_section": lambda all_, _: PopularityBySection(
         all_.popularity_by_section, all_.popularity
     ),
-    "repurchase": lambda all_: Repurchase(all_.repurchase, all_.popularity),
-    "most_frequent": lambda all_: Repurchase(all_.most_frequent, all_.popularity),
-    "other_colours": lambda all_: OtherColours(all_.other_colours, all_.popularity),
-    "co_visitation": lambda all_: CoVisitation(all_.co_visitation, all_.popularity),
+    "repurchase": lambda all_, _: Repurchase(all_.repurchase, all_.popularity),
+    "most_frequent": lambda all_, _: Repurchase(all_.most_frequent, all_.popularity),
+    "other_colours": lambda all_, _: OtherColours(all_.other_colours, all_.popularity),
+    "co_visitation": lambda all_, _: CoVisitation(all_.co_visitation, all_.popularity),
+    "content": lambda all_, vectors: Content(vectors, all_.content, all_.popularity),
 }
 
+# Those that can be fitted only with article vectors.
+NEED_VECTORS = frozenset({"content"})
 
-def make_baselines(settings: BlendSettings) -> dict[str, Recommender]:
-    """Every baseline by its name, not fitted."""
-    return {name: make(settings) for name, make in BASELINES.items()}
+
+def make_baselines(
+    settings: BlendSettings, vectors: ArticleVectors | None = None
+) -> dict[str, Recommender]:
+    """Every baseline by its name, not fitted; without vectors, none that needs them."""
+    return {
+        name: make(settings, vectors)
+        for name, make in BASELINES.items()
+        if vectors is not None or name not in NEED_VECTORS
+    }
+
+
+def check_vectors(settings: BlendSettings, vectors: ArticleVectors | None) -> None:
+    """Refuse weights of baselines that there are no vectors for.
+
+    Raises
+    ------
+    ConfigError
+        When the weights name one, be it with 0.
+    """
+    missing = NEED_VECTORS & settings.weights.keys()
+    if vectors is None and missing:
+        raise ConfigError(
+            f"models.weights names {', '.join(sorted(missing))}, which needs article vectors, and "
+            "there are none: make them with 'modiste embed', or leave the weight out"
+        )
 
 
 class Blend:
@@ -118,17 +152,28 @@ class Blend:
     ----------
     settings
         Of the baselines, their weights, and how many articles each proposes.
+    vectors
+        Of the shop's articles, for the baselines that need them; a blend that is loaded needs none.
+
+    Raises
+    ------
+    ConfigError
+        When a baseline that needs vectors has a weight, and there are none.
     """
 
-    def __init__(self, settings: BlendSettings | None = None) -> None:
-        self._make_sources(settings or BlendSettings())
+    def __init__(
+        self, settings: BlendSettings | None = None, vectors: ArticleVectors | None = None
+    ) -> None:
+        settings = settings or BlendSettings()
+        check_vectors(settings, vectors)
+        self._make_sources(settings, vectors)
 
-    def _make_sources(self, settings: BlendSettings) -> None:
+    def _make_sources(self, settings: BlendSettings, vectors: ArticleVectors | None) -> None:
         self.settings = settings
         self.weights = {name: weight for name, weight in settings.weights.items() if weight}
         self.popularity = Popularity(settings.popularity)
         self.personal = {
-            name: BASELINES[name](settings) for name in self.weights if name != POPULARITY
+            name: BASELINES[name](settings, vectors) for name in self.weights if name != POPULARITY
         }
 
     def fit(self, history: History) -> Self:
@@ -162,7 +207,7 @@ class Blend:
     def load(self, folder: Path) -> Self:
         """Read them back, with the settings that they were saved with."""
         text = (folder / "settings.json").read_text(encoding="utf-8")
-        self._make_sources(BlendSettings.model_validate_json(text))
+        self._make_sources(BlendSettings.model_validate_json(text), vectors=None)
         for name, source in ((POPULARITY, self.popularity), *self.personal.items()):
             source.load(folder / name)
         return self

@@ -23,6 +23,7 @@ from modiste.models.blend import (
     BASELINES,
     POPULARITY,
     BlendSettings,
+    check_vectors,
     gather_candidates,
 )
 from modiste.models.popularity import Popularity
@@ -33,6 +34,7 @@ from modiste.models.weight_search import (
     clearly_better,
     search_weights,
 )
+from modiste.vectors.article_vectors import ArticleVectors
 
 _POPULARITY_GRID: dict[str, tuple[Any, ...]] = {
     "decay": (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
@@ -110,6 +112,7 @@ def select_settings(
     settings: BlendSettings,
     selection: SelectionSettings,
     k: int,
+    vectors: ArticleVectors | None = None,
 ) -> Selection:
     """Choose settings on validation windows.
 
@@ -125,8 +128,16 @@ def select_settings(
         How clear a gain must be, and how many customers are looked at.
     k
         Cut-off of MAP.
+    vectors
+        Of the shop's articles, for the baselines that need them.
+
+    Raises
+    ------
+    ConfigError
+        When a baseline that needs vectors has a weight, and there are none.
     """
-    prepared = [_ValidationWindow.of(dataset, window, selection) for window in windows]
+    check_vectors(settings, vectors)
+    prepared = [_ValidationWindow.of(dataset, window, selection, vectors) for window in windows]
     search = _Search(prepared, selection.z, k)
     settings = search.choose_popularity(settings)
     # What these propose does not depend on what is still to be chosen.
@@ -143,10 +154,15 @@ class _ValidationWindow:
     history: History
     labels: pl.DataFrame
     batches: list[CustomerBatch]
+    vectors: ArticleVectors | None
 
     @classmethod
     def of(
-        cls, dataset: Dataset, window: Window, selection: SelectionSettings
+        cls,
+        dataset: Dataset,
+        window: Window,
+        selection: SelectionSettings,
+        vectors: ArticleVectors | None,
     ) -> _ValidationWindow:
         labels = dataset.purchases(window)
         buyers = labels["customer"].unique().sort()
@@ -154,11 +170,12 @@ class _ValidationWindow:
             buyers = buyers.sample(selection.max_customers, seed=selection.seed).sort()
             labels = labels.join(buyers.to_frame(), on="customer", how="semi")
         history = dataset.until(window.as_of)
-        return cls(history, labels, history.map(_read_some, buyers, label="label customers"))
+        batches = history.map(_read_some, buyers, label="label customers")
+        return cls(history, labels, batches, vectors)
 
     def propose(self, name: str, settings: BlendSettings, k: int) -> pl.DataFrame:
         """What a baseline, fitted with ``settings``, proposes to the label customers."""
-        fitted = BASELINES[name](settings).fit(self.history)
+        fitted = BASELINES[name](settings, self.vectors).fit(self.history)
         return pl.concat([fitted.recommend(batch, k) for batch in self.batches])
 
     def popularity(self, settings: BlendSettings) -> Popularity:
