@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from machine import describe_machine
 from numpy.typing import NDArray
 
+from machine import describe_machine
 from modiste.vectors.article_vectors import unit_rows
 from modiste.vectors.embed import embed_articles
 from modiste.vectors.encoder import Encoder, EncoderSettings, Precision, open_encoder
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--whole", action="store_true", help="Embed the whole catalogue, too.")
     parser.add_argument("--whole-precision", default="auto")
+    parser.add_argument("--out", type=Path, help="Folder for the whole catalogue's vectors.")
     options = parser.parse_args()
 
     articles = pl.read_parquet(options.articles).sort("article_id")
@@ -111,10 +112,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cache:
             for run in ("whole_seconds", "again_seconds"):
                 start = time.perf_counter()
-                embed_articles(articles, TextSettings(), encoder, Path(cache))
+                whole = embed_articles(articles, TextSettings(), encoder, Path(cache))
                 result[run] = round(time.perf_counter() - start, 1)
                 print(f"{run} ({encoder.precision}): {result[run]}", flush=True)
         result["whole_precision"] = encoder.precision
+        if options.out is not None:
+            options.out.mkdir(parents=True)
+            whole.save(options.out)
     print(json.dumps(result))
 
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import faiss
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -112,7 +113,7 @@ def test_unlike_keeps_away(lookup: ArticleLookup) -> None:
         found = lookup.similar(red_dress, unlike=unlike, k=lookup.articles.height)
         assert not set(unlike) & set(found["article_id"])
         others = found.filter(pl.col("article_id") != black_dress)
-        return float(others["colour_group_name"].eq("Black").arg_true().mean() or 0)
+        return float(np.mean(others["colour_group_name"].eq("Black").arg_true().to_numpy()))
 
     assert mean_place_of_black([black_dress]) > mean_place_of_black([])
 

@@ -135,13 +135,17 @@ def run_pipeline(
         _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
-        if config.vectors.enabled:
+        with_vectors = ["reduce"] if config.vectors.enabled else []
+        made = (
             _run_article_stages(run, dataset, config, windows.submit, images)
+            if config.vectors.enabled
+            else None
+        )
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
                 name,
-                lambda folder: choose(dataset, chosen_on, config, folder),
+                lambda folder: choose(dataset, chosen_on, config, folder, _vectors_of(made)),
                 settings={
                     "models": config.models.model_dump(mode="json"),
                     "selection": config.selection.model_dump(mode="json"),
@@ -149,7 +153,7 @@ def run_pipeline(
                     "windows": [str(window) for window in chosen_on],
                 },
                 code=_CODE,
-                needs=["ingest"],
+                needs=["ingest", *with_vectors],
             )
 
         chosen = choose_on("choose", windows.selection)
@@ -158,21 +162,23 @@ def run_pipeline(
         rehearsed = chosen if same else choose_on("rehearse", windows.validation)
         evaluated = run.stage(
             "evaluate",
-            lambda folder: evaluate_windows(dataset, windows, config, rehearsed, folder),
+            lambda folder: evaluate_windows(
+                dataset, windows, config, rehearsed, folder, _vectors_of(made)
+            ),
             settings={
                 "evaluation": config.evaluation.model_dump(mode="json"),
                 "submission": [windows.submit, config.horizon],
                 "windows": [str(window) for window in windows.reported],
             },
             code=_CODE,
-            needs=["ingest", to_test],
+            needs=["ingest", *with_vectors, to_test],
         )
         fitted = run.stage(
             "fit",
-            lambda folder: fit(dataset, windows.submit, chosen, folder),
+            lambda folder: fit(dataset, windows.submit, chosen, folder, _vectors_of(made)),
             settings={"submit": windows.submit},
             code=_CODE,
-            needs=["ingest", "choose"],
+            needs=["ingest", *with_vectors, "choose"],
         )
         recommended = run.stage(
             "recommend",
@@ -186,7 +192,16 @@ def run_pipeline(
         reported = run.stage(
             "report",
             lambda folder: report(
-                dataset, windows, config, rehearsed, evaluated, timings, images, ceiling, folder
+                dataset,
+                windows,
+                config,
+                rehearsed,
+                evaluated,
+                timings,
+                images,
+                ceiling,
+                folder,
+                _vectors_of(made),
             ),
             settings={
                 "config": config.model_dump(mode="json"),
@@ -194,7 +209,7 @@ def run_pipeline(
                 "ceiling": ceiling,
             },
             code=(*_CODE, "modiste.report"),
-            needs=["ingest", to_test, "evaluate"],
+            needs=["ingest", *with_vectors, to_test, "evaluate"],
         )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
@@ -242,6 +257,11 @@ def _run_article_stages(
         on_sale_days=config.models.popularity.days,
         images=images,
     )
+
+
+def _vectors_of(made: ArticleStages | None) -> ArticleVectors | None:
+    # Read where they are used: a run of one early stage alone has none.
+    return None if made is None else made.vectors()
 
 
 # What the stages after the ingest are made by.
