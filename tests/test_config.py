@@ -97,10 +97,10 @@ def test_an_override_outbids_the_file_and_the_file_the_preset(tmp_path: Path) ->
 
 
 def test_presets() -> None:
-    assert presets() == ["demo", "full"]
+    assert presets() == ["demo", "full", "mission"]
     for preset in presets():
         load_config(preset=preset)
-    with pytest.raises(ConfigError, match="no preset 'dmo': there are demo, full"):
+    with pytest.raises(ConfigError, match="no preset 'dmo': there are demo, full, mission"):
         load_config(preset="dmo")
 
 
@@ -133,7 +133,7 @@ def test_described_settings_read_back_to_the_same_and_say_what_they_mean(tmp_pat
     undescribed = [
         line
         for before, line in zip(["", *lines], lines, strict=False)
-        if not line.lstrip().startswith("#") and not before.lstrip().startswith("#")
+        if not line.lstrip().startswith(("#", "- ")) and not before.lstrip().startswith("#")
     ]
     assert undescribed == []
 

@@ -153,7 +153,7 @@ def test_the_price_is_that_of_the_last_day(lookup: ArticleLookup) -> None:
         ({"articles": ["0999999001"]}, "has no text, and so no vector"),
         ({"articles": []}, "nothing to look for"),
         ({"articles": [], "text": "  "}, "the text to look for is empty"),
-        ({"filters": Filters(where={"section": "Sea"})}, "did you mean 'section_name'"),
+        ({"filters": Filters(where={"section": "Sea"})}, "'section_no' or 'section_name'"),
         ({"filters": Filters(where={"section_name": "Se"})}, "did you mean 'Sea'"),
         ({"filters": Filters(without=["7"])}, "no article '7'"),
     ],

@@ -25,6 +25,9 @@ from modiste.vectors.settings import VectorSettings
 
 _PRESETS = Path(__file__).parent / "presets"
 
+# Characters in a line of the settings as they are printed.
+_WIDTH = 100
+
 
 class ReportSettings(BaseModel):
     """Settings of the report."""
@@ -138,7 +141,7 @@ def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
         value = getattr(model, name)
         comment = f"{indent}# "
         lines += textwrap.wrap(
-            field.description or "", 100, initial_indent=comment, subsequent_indent=comment
+            field.description or "", _WIDTH, initial_indent=comment, subsequent_indent=comment
         )
         if isinstance(value, BaseModel):
             lines.append(f"{indent}{name}:")
@@ -149,7 +152,12 @@ def _describe(model: BaseModel, depth: int, lines: list[str]) -> None:
                 plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
             )
             # YAML ends a lone scalar with a line of its own.
-            lines.append(f"{indent}{name}: {text.splitlines()[0]}")
+            line = f"{indent}{name}: {text.splitlines()[0]}"
+            if len(line) > _WIDTH:
+                block = yaml.safe_dump({name: plain}, sort_keys=False, allow_unicode=True)
+                lines += textwrap.indent(block, indent).splitlines()
+            else:
+                lines.append(line)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

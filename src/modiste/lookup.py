@@ -215,14 +215,11 @@ class ArticleLookup:
     def _check_value(self, column: str, value: str) -> None:
         names = [each.name for each in ARTICLES]
         if column not in names:
-            near = get_close_matches(column, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(names)}"
-            raise DataError(f"no column {column!r} of the articles: {hint}")
+            hint = _did_you_mean(column, names) or f": they are {', '.join(names)}"
+            raise DataError(f"no column {column!r} of the articles{hint}")
         values = self.articles[column].drop_nulls().unique().to_list()
         if value.lower() not in {each.lower() for each in values}:
-            near = get_close_matches(value, values, n=3)
-            hint = f": did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise DataError(f"no article has {column} {value!r}{hint}")
+            raise DataError(f"no article has {column} {value!r}{_did_you_mean(value, values)}")
 
     @cached_property
     def _code_by_id(self) -> dict[str, int]:
@@ -238,8 +235,12 @@ class ArticleLookup:
         # The most frequent way to lose an article: its leading zeros.
         stripped = article.lstrip("0")
         same = [each for each in self._code_by_id if stripped and each.lstrip("0") == stripped]
-        near = same or get_close_matches(article, self._code_by_id, n=1)
-        return f": did you mean {near[0]!r}?" if near else ""
+        return _did_you_mean(article, same or list(self._code_by_id))
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    near = [known[0]] if len(known) == 1 else get_close_matches(name, known, n=3)
+    return f": did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def write_catalogue(history: History, days: int, folder: Path) -> None:
