@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -113,6 +113,11 @@ class ArticleLookup:
             VectorIndex.load(stages / "index", ITEM_INDEX, origin=vectors.origin),
             EncoderSettings.model_validate_json((stages / "embed" / ENCODER).read_text("utf-8")),
         )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What made the vectors that are searched: model, revision, precision, texts, reduction."""
+        return self._vectors.origin
 
     def similar(
         self,
