@@ -25,6 +25,7 @@ from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 from modiste.vectors.encoder import Encoder, EncoderSettings, open_encoder
 from modiste.vectors.index import VectorIndex
+from modiste.vectors.neighbours import rerank
 from modiste.vectors.reduction import Reduction, load_reduction
 
 # Files of the stages of a run that a look-up opens.
@@ -157,7 +158,9 @@ class ArticleLookup:
         question = self._question(liked, unliked, text)
         allowed = self._allowed(filters or Filters())
         allowed[[*liked, *unliked]] = False
-        found = self._index.search(question[None, :], k, allowed=allowed)
+        # Compressed vectors (ivf_pq) find about the right ones; the exact ones say which are nearest.
+        wider = self._index.search(question[None, :], 2 * k, allowed=allowed)
+        found = rerank(wider, question[None, :], self._vectors.vectors, k)
         ids, scores = found.ids[0], found.scores[0]
         rows: pl.DataFrame = self.articles[ids[ids >= 0].tolist()]
         products = self.articles[liked]["product_code"].drop_nulls()
