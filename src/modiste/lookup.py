@@ -158,7 +158,7 @@ class ArticleLookup:
         question = self._question(liked, unliked, text)
         allowed = self._allowed(filters or Filters())
         allowed[[*liked, *unliked]] = False
-        # Compressed vectors (ivf_pq) find about the right ones; the exact ones say which are nearest.
+        # Compressed vectors (ivf_pq) find about the right ones; exact ones say which are nearest.
         wider = self._index.search(question[None, :], 2 * k, allowed=allowed)
         found = rerank(wider, question[None, :], self._vectors.vectors, k)
         ids, scores = found.ids[0], found.scores[0]

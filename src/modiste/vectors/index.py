@@ -96,9 +96,9 @@ class VectorIndex:
         settings
             Of the index.
         queries
-            Tune on some of these, shape (queries, dimensions): for an index whose queries are not of the
-            kind that it holds, such as customers looking for articles. Without them, some of the
-            vectors are held out while it is tuned, and added then.
+            Tune on some of these, shape (queries, dimensions): for an index whose queries are not
+            of the kind that it holds, such as customers looking for articles. Without them, some
+            of the vectors are held out while it is tuned, and added then.
 
         Raises
         ------
