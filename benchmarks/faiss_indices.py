@@ -140,7 +140,7 @@ def main() -> None:
                     (Path(scratch) / f"{kind}.bin").stat().st_size / 2**20,
                     load_seconds,
                     "" if kind == "flat" else f"{tuning.parameter} {tuning.value}",
-                    recall(queries, found.ids, vectors, kth_best),
+                    float(recall(queries, found.ids, vectors, kth_best).mean()),
                     batches(search, queries, options.k, options.rounds),
                     p50,
                     p99,

@@ -19,7 +19,7 @@ from modiste.errors import ConfigError, DataError
 from modiste.vectors.index_kinds import KINDS, Kind, is_of_kind, one_thread, training_rows
 from modiste.vectors.index_settings import IndexKind, IndexSettings
 from modiste.vectors.neighbours import Neighbours
-from modiste.vectors.tuning import Tuning, kth_best_scores, recall, smallest_reaching
+from modiste.vectors.tuning import Tuning, kth_best_scores, recall, smallest_reaching, surely
 
 # Rows read, checked or added at a time: a bound on memory, not on results.
 _BLOCK = 1 << 16
@@ -333,7 +333,7 @@ def _tune(
 
         def measure(value: int) -> float:
             _, ids = kind.search(queries, k, value, None, len(rows))
-            return recall(queries, ids, vectors, kth_best)
+            return surely(recall(queries, ids, vectors, kth_best))
 
         chosen, curve = smallest_reaching(settings.recall, values, measure)
         reached = curve[chosen]

@@ -36,10 +36,10 @@ class Tuning(BaseModel):
     k: int
     wanted: float
     recall: float | None
-    """Recall@k at the value; unknown where there were too few vectors to hold any out."""
+    """Recall@k at the value, less two standard errors; unknown where no vectors were held out."""
     queries: int
     curve: tuple[tuple[int, float], ...]
-    """Each value that was tried, with its recall, in ascending order."""
+    """Each value that was tried, with its recall (less two standard errors), ascending."""
 
 
 def kth_best_scores(
@@ -63,10 +63,18 @@ def recall(
     ids: NDArray[np.int64],
     vectors: NDArray[np.float32],
     kth_best: NDArray[np.float32],
-) -> float:
-    """Mean share of what was found that is as near as the k-th nearest; ``ids`` has k columns."""
+) -> NDArray[np.float64]:
+    """Of each query, the share of what was found that is as near as the k-th nearest.
+
+    ``ids`` has k columns; the result has the shape (queries,).
+    """
     scores = exact_scores(queries, ids, vectors)
-    return float((scores >= kth_best[:, None] - _ROUNDING).mean())
+    return np.asarray((scores >= kth_best[:, None] - _ROUNDING).mean(axis=1))
+
+
+def surely(recalls: NDArray[np.float64]) -> float:
+    """Their mean less two standard errors: what other queries of the kind reach, too."""
+    return float(recalls.mean() - 2 * recalls.std() / np.sqrt(len(recalls)))
 
 
 def smallest_reaching(
