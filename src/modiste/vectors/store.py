@@ -57,9 +57,8 @@ class VectorStore:
                 )
                 chunk.unlink()
                 continue
-            for key, vector in zip(map(np.ndarray.tobytes, kept), vectors, strict=True):
-                if key in wanted:
-                    found[key] = vector
+            keyed = zip((key.tobytes() for key in kept), vectors, strict=True)
+            found.update((key, vector) for key, vector in keyed if key in wanted)
         return found
 
     def add(self, keys: Sequence[bytes], vectors: Vectors) -> None:
