@@ -307,6 +307,11 @@ def joined(text: ArticleVectors, pictures: ArticleVectors, weight: float) -> Art
     -------
     Vectors of length 1. An article with one of the two alone has zeros in place of the other; all
     zero for an article with neither. The origin names both.
+
+    Notes
+    -----
+    A question that has no picture is ``sqrt(1 - weight)`` as similar to an article that has both as
+    to one that has that text alone: words find articles without a picture first.
     """
     both = text.known & pictures.known
     dimensions = text.vectors.shape[1]
