@@ -258,11 +258,11 @@ def _readable(
     files: dict[bytes, Path], broken: dict[Path, str], advance: Advance
 ) -> Iterator[tuple[bytes, Image]]:
     """The pictures one by one; what cannot be read is added to ``broken``."""
-    from PIL import Image
+    import PIL.Image
 
     for key, file in files.items():
         try:
-            with Image.open(file, formats=_FORMATS) as opened:
+            with PIL.Image.open(file, formats=_FORMATS) as opened:
                 picture = opened.convert("RGB")
         except MemoryError:
             raise
