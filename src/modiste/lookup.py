@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,7 @@ from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 from modiste.vectors.encoder import Encoder, EncoderSettings, open_encoder
 from modiste.vectors.index import VectorIndex
+from modiste.vectors.neighbours import rerank
 from modiste.vectors.pictures import without_picture
 from modiste.vectors.reduction import Reduction, load_reduction
 
@@ -115,6 +116,11 @@ class ArticleLookup:
             EncoderSettings.model_validate_json((stages / "embed" / ENCODER).read_text("utf-8")),
         )
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What made the vectors that are searched: model, revision, precision, texts, reduction."""
+        return self._vectors.origin
+
     def similar(
         self,
         *articles: str,
@@ -153,7 +159,9 @@ class ArticleLookup:
         question = self._question(liked, unliked, text)
         allowed = self._allowed(filters or Filters())
         allowed[[*liked, *unliked]] = False
-        found = self._index.search(question[None, :], k, allowed=allowed)
+        # Compressed vectors (ivf_pq) find about the right ones; exact ones say which are nearest.
+        wider = self._index.search(question[None, :], 2 * k, allowed=allowed)
+        found = rerank(wider, question[None, :], self._vectors.vectors, k)
         ids, scores = found.ids[0], found.scores[0]
         rows: pl.DataFrame = self.articles[ids[ids >= 0].tolist()]
         products = self.articles[liked]["product_code"].drop_nulls()

@@ -96,9 +96,9 @@ class VectorIndex:
         settings
             Of the index.
         queries
-            Tune on these, shape (queries, dimensions): for an index whose queries are not of the
-            kind that it holds, such as customers looking for articles. Without them, some of the
-            vectors are held out while it is tuned, and added then.
+            Tune on some of these, shape (queries, dimensions): for an index whose queries are not
+            of the kind that it holds, such as customers looking for articles. Without them, some
+            of the vectors are held out while it is tuned, and added then.
 
         Raises
         ------
@@ -115,6 +115,9 @@ class VectorIndex:
             held_out = np.sort(rng.choice(rows, n_held_out, replace=False))
             queries = np.asarray(vectors[held_out])
         else:
+            if len(queries) > settings.queries:
+                drawn = rng.choice(len(queries), settings.queries, replace=False)
+                queries = queries[np.sort(drawn)]
             queries = _checked_queries(queries, vectors.shape[1])
         first = np.setdiff1d(rows, held_out, assume_unique=True)
         sample = np.sort(rng.choice(first, training_rows(settings, len(first)), replace=False))
