@@ -1,7 +1,7 @@
 """The stages of a run that concern articles alone: from their texts to what finds similar ones.
 
 ==========  ========================================================================================
-``embed``   the articles' texts → vectors
+``embed``   the articles' texts, and their pictures where that is switched on → vectors
 ``reduce``  vectors → shorter ones
 ``index``   shorter vectors → a Faiss index, and the catalogue that a look-up filters by
 ``map``     vectors → a map of the catalogue, as a page
@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from modiste.data.dataset import Dataset, History
+from modiste.data.images import state_of
 from modiste.engine.stages import Run
+from modiste.errors import ConfigError
 from modiste.lookup import ENCODER, ITEM_INDEX, write_catalogue
 from modiste.report.catalogue_map import catalogue_map_html
 from modiste.report.pictures import PictureFolder
@@ -27,6 +30,7 @@ from modiste.vectors.embed import embed_articles
 from modiste.vectors.encoder import open_encoder
 from modiste.vectors.index import VectorIndex
 from modiste.vectors.landmark_umap import LandmarkUmap
+from modiste.vectors.pictures import embed_pictures, joined, open_picture_encoder
 from modiste.vectors.reduction import ReductionSettings, reduce_articles, save_reduction
 from modiste.vectors.settings import VectorSettings
 
@@ -54,6 +58,32 @@ class ArticleStages:
         return ArticleVectors.load(self.reduced)
 
 
+def embedded_images(settings: VectorSettings, images: Path | None) -> Path | None:
+    """The folder of pictures of which vectors are made; None where that is switched off.
+
+    Parameters
+    ----------
+    settings
+        Of the vectors.
+    images
+        The folder of pictures, where there is one.
+
+    Raises
+    ------
+    ConfigError
+        When it is switched on and there is no folder.
+    """
+    if not settings.pictures.enabled:
+        return None
+    if images is None:
+        raise ConfigError(
+            "vectors.pictures.enabled: there is no folder of pictures, neither as report.images "
+            "nor as images in the folder of the data. Name one (--set report.images=FOLDER), or "
+            "go without (--set vectors.pictures.enabled=false)"
+        )
+    return images
+
+
 def run_article_stages(
     run: Run,
     dataset: Dataset,
@@ -78,16 +108,26 @@ def run_article_stages(
     on_sale_days
         An article sold in so many last days is on sale.
     images
-        Folder of photographs for the map.
+        Folder of pictures: for the map, and to be embedded where that is switched on.
+
+    Raises
+    ------
+    ConfigError
+        When it is switched on and there is no folder.
     """
     history = dataset.until(as_of)
+    pictures = embedded_images(settings, images)
+    embed_settings: dict[str, Any] = {
+        "text": settings.text.model_dump(mode="json"),
+        "encoder": settings.encoder.model_dump(mode="json"),
+    }
+    if pictures is not None:
+        embed_settings["pictures"] = settings.pictures.model_dump(mode="json")
+        embed_settings["images"] = [str(pictures), state_of(pictures)]
     embedded = run.stage(
         "embed",
-        lambda folder: embed(history, settings, folder),
-        settings={
-            "text": settings.text.model_dump(mode="json"),
-            "encoder": settings.encoder.model_dump(mode="json"),
-        },
+        lambda folder: embed(history, settings, pictures, folder),
+        settings=embed_settings,
         code=_CODE,
         needs=["ingest"],
     )
@@ -123,10 +163,28 @@ def run_article_stages(
     return ArticleStages(reduced)
 
 
-def embed(history: History, settings: VectorSettings, folder: Path) -> None:
-    """Write the vectors of the articles' texts, and the settings of the model that made them."""
+def embed(history: History, settings: VectorSettings, pictures: Path | None, folder: Path) -> None:
+    """Write the articles' vectors, and the settings of the sentence model.
+
+    Parameters
+    ----------
+    history
+        Has the articles.
+    settings
+        Of the vectors.
+    pictures
+        Folder of the pictures that are embedded beside the texts, if they are.
+    folder
+        Gets the vectors.
+    """
     encoder = open_encoder(settings.encoder)
-    embed_articles(history.articles, settings.text, encoder, settings.cache).save(folder)
+    # Opened before hours are spent on the texts: it may not be there.
+    picture_encoder = None if pictures is None else open_picture_encoder(settings.pictures)
+    vectors = embed_articles(history.articles, settings.text, encoder, settings.cache)
+    if pictures is not None and picture_encoder is not None:
+        seen = embed_pictures(history.articles, pictures, picture_encoder, settings.cache)
+        vectors = joined(vectors, seen, settings.pictures.weight)
+    vectors.save(folder)
     (folder / ENCODER).write_text(settings.encoder.model_dump_json(indent=2) + "\n", "utf-8")
 
 
@@ -148,7 +206,8 @@ def index(
 
 def draw_map(history: History, embedded: Path, images: Path | None, folder: Path) -> None:
     """Write the places of the articles in the plane, and the page that shows them."""
-    vectors = ArticleVectors.load(embedded).vectors
+    articles = ArticleVectors.load(embedded)
+    vectors = articles.vectors
     places = LandmarkUmap(n_components=2).fit(vectors).places(vectors)
     np.save(folder / "places.npy", places)
     best_sellers = (
@@ -160,7 +219,9 @@ def draw_map(history: History, embedded: Path, images: Path | None, folder: Path
         history.articles,
         places,
         PictureFolder(images),
-        explanation="Articles whose texts say like things lie near each other.",
+        explanation="Articles whose texts say like things "
+        + ("and whose pictures look alike " if "pictures" in articles.origin else "")
+        + "lie near each other.",
         priority=best_sellers.to_list(),
     )
     (folder / MAP_PAGE).write_text(page, "utf-8")

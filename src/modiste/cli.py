@@ -182,7 +182,8 @@ def embed(
     """Make vectors of the articles' texts, the index that finds similar ones, and a map.
 
     'modiste similar' looks articles up in the folder --out, and 'modiste run' goes on in it. Each
-    text is embedded once: started again, it embeds only what is new.
+    text is embedded once: started again, it embeds only what is new. With --set
+    vectors.pictures.enabled=true, articles' pictures count, too.
     """
     from modiste.engine import Engine
     from modiste.pipeline import run_article_pipeline

@@ -26,6 +26,7 @@ from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 from modiste.vectors.encoder import Encoder, EncoderSettings, open_encoder
 from modiste.vectors.index import VectorIndex
 from modiste.vectors.neighbours import rerank
+from modiste.vectors.pictures import without_picture
 from modiste.vectors.reduction import Reduction, load_reduction
 
 # Files of the stages of a run that a look-up opens.
@@ -152,7 +153,7 @@ class ArticleLookup:
         Raises
         ------
         DataError
-            When an id or a value is unknown, or an article has no text; when nothing was asked.
+            When an id or a value is unknown, or an article has no vector; when nothing was asked.
         """
         liked, unliked = self.codes(articles), self.codes(unlike)
         question = self._question(liked, unliked, text)
@@ -189,14 +190,16 @@ class ArticleLookup:
         vectors = self._vectors.vectors
         for code in (*liked, *unliked):
             if not vectors[code].any():
+                nothing = "neither text nor picture" if self._with_pictures else "no text"
                 raise DataError(
-                    f"article {self.articles['article_id'][code]} has no text, and so no vector"
+                    f"article {self.articles['article_id'][code]} has {nothing}, and so no vector"
                 )
         terms = [vectors[code] for code in liked]
         if text is not None:
             if not text.strip():
                 raise DataError("the text to look for is empty")
-            terms.append(self._reduction.transform(self._text_encoder.encode([text]))[0])
+            words = without_picture(self._text_encoder.encode([text]), self._vectors.origin)
+            terms.append(self._reduction.transform(words)[0])
         if not terms:
             raise DataError("nothing to look for: name an article, or give a text")
         question: NDArray[np.float32] = np.mean(terms, axis=0)
@@ -234,6 +237,10 @@ class ArticleLookup:
         return dict(
             zip(self.articles["article_id"].to_list(), range(self.articles.height), strict=True)
         )
+
+    @property
+    def _with_pictures(self) -> bool:
+        return "pictures" in self._vectors.origin
 
     @cached_property
     def _text_encoder(self) -> Encoder:

@@ -31,7 +31,7 @@ from typing import Any
 import polars as pl
 
 from modiste import __version__, article_stages
-from modiste.article_stages import ArticleStages, run_article_stages
+from modiste.article_stages import ArticleStages, embedded_images, run_article_stages
 from modiste.config import Config, dump_config
 from modiste.data.dataset import Dataset, Partition, Window
 from modiste.data.ingest import ingest
@@ -130,6 +130,8 @@ def run_pipeline(
         if stage in article_stages.STAGES and not config.vectors.enabled:
             raise ConfigError(f"stage '{stage}' needs article vectors: --set vectors.enabled=true")
     images = _images_of(data, config)
+    if config.vectors.enabled:
+        embedded_images(config.vectors, images)  # what is missing is said before the ingest
     with Run(out, redo_from=redo_from, only=only) as run:
         dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
         _refuse_split_ids(dataset)
@@ -240,6 +242,7 @@ def run_article_pipeline(data: str, out: Path, config: Config, engine: Engine) -
         For all that the user can put right.
     """
     images = _images_of(data, config)
+    embedded_images(config.vectors, images)  # what is missing is said before the ingest
     with Run(out) as run:
         dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
         as_of = split(dataset, config.as_of, config.horizon).submit

@@ -1,7 +1,6 @@
 """What an article looks like: its photograph, or a drawing in its colour.
 
-Photographs lie in a folder as in the Kaggle data, by article (``010/0108775015.jpg``) or by product
-(``010/0108775.jpg``).
+Where photographs lie: see :mod:`modiste.data.images`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from modiste.data.images import picture_file
 
 # A photograph is shown about 110 px wide, and the page carries every one of them: larger files are
 # not embedded.
@@ -168,15 +169,7 @@ class PictureFolder:
         """The file that shows an article, or else its product, if there is one."""
         if self._folder is None:
             return None
-        # Ids come from the shop's files: only plain ones may become part of a path.
-        names = [name for name in (article_id, product_code, article_id[:-3]) if name]
-        for name in names:
-            if not name.isalnum():
-                continue
-            path = self._folder / name[:3] / f"{name}.jpg"
-            if path.is_file():
-                return path
-        return None
+        return picture_file(self._folder, article_id, product_code)
 
     def embedded(self, path: Path) -> str | None:
         """The ``data:`` address of a photograph; None, and noted, when it is too large."""

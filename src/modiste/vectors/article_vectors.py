@@ -24,9 +24,11 @@ class ArticleVectors:
     ----------
     vectors
         float32, shape (n_articles, dimensions); row number = ``article``. Each row has length 1, or
-        is all zero where nothing is known of the article (it has no text).
+        is all zero where nothing is known of the article (it has no text, and no picture that is
+        used).
     origin
-        What made them, for people and to refuse vectors of another kind: model, revision, texts.
+        What made them, for people and to refuse vectors of another kind: model, revision, texts,
+        pictures.
         JSON-able; two sets of vectors can be compared with one another only if it is equal.
     """
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from modiste.engine.progress import progress
 from modiste.vectors.article_vectors import ArticleVectors
 from modiste.vectors.encoder import Encoder
-from modiste.vectors.store import TextVectorStore
+from modiste.vectors.store import VectorStore, key_of
 from modiste.vectors.text import TextSettings, article_texts
 from modiste.vectors.weights import cache_folder
 
@@ -62,12 +62,12 @@ def embed_articles(
         When the disk is full; what was embedded before is kept.
     """
     kept = (cache or cache_folder()) / "text-vectors"
-    store = TextVectorStore(kept / f"{encoder.name}-{encoder.revision[:16]}-{encoder.precision}")
+    store = VectorStore(kept / f"{encoder.name}-{encoder.revision[:16]}-{encoder.precision}")
     texts = article_texts(articles, text)
     # Sorted: what is embedded together must not depend on the order of the articles.
     distinct = texts.filter(texts != "").unique().sort().to_list()
-    found = store.load(distinct)
-    missing = [each for each in distinct if each not in found]
+    found = store.load(map(_key, distinct))
+    missing = [each for each in distinct if _key(each) not in found]
     print(  # noqa: T201  (the log of a long stage)
         f"{len(texts):,} articles with {len(distinct):,} distinct texts, {len(missing):,} of them "
         f"to be embedded with {encoder.name} ({encoder.precision})",
@@ -76,7 +76,7 @@ def embed_articles(
     )
     if missing:
         _embed_into(store, encoder, missing, chunk)
-        found.update(store.load(missing))
+        found.update(store.load(map(_key, missing)))
     origin = {
         "model": encoder.name,
         "revision": encoder.revision,
@@ -86,7 +86,7 @@ def embed_articles(
     return ArticleVectors(_rows(texts, found), origin)
 
 
-def _embed_into(store: TextVectorStore, encoder: Encoder, texts: Sequence[str], chunk: int) -> None:
+def _embed_into(store: VectorStore, encoder: Encoder, texts: Sequence[str], chunk: int) -> None:
     tokens = encoder.tokenize(texts)
     lengths = np.array([len(each) for each in tokens])
     cut = int((lengths >= encoder.longest).sum())
@@ -108,13 +108,17 @@ def _embed_into(store: TextVectorStore, encoder: Encoder, texts: Sequence[str], 
             for places, part in encoder.encode_batches([tokens[row] for row in rows]):
                 vectors[places] = part
                 advance(int(lengths[[rows[place] for place in places]].sum()))
-            store.add([texts[row] for row in rows], vectors)
+            store.add([_key(texts[row]) for row in rows], vectors)
 
 
-def _rows(texts: pl.Series, found: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def _rows(texts: pl.Series, found: dict[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
     dimensions = len(next(iter(found.values()))) if found else 0
     vectors = np.zeros((len(texts), dimensions), dtype=np.float32)
     for row, text in enumerate(texts.to_list()):
         if text:
-            vectors[row] = found[text]
+            vectors[row] = found[_key(text)]
     return vectors
+
+
+def _key(text: str) -> bytes:
+    return key_of(text.encode())

@@ -193,19 +193,7 @@ class Encoder:
 
     @cached_property
     def _model(self) -> SentenceTransformer:
-        with _quiet():
-            from sentence_transformers import SentenceTransformer
-
-            try:
-                # Its own choice of a device; what is read is what find_weights has checked.
-                model = SentenceTransformer(
-                    str(self.folder), local_files_only=True, trust_remote_code=False
-                )
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                raise EncoderError(
-                    f"{self.folder} cannot be loaded as a sentence model: {error}"
-                ) from error
-            return model.eval()
+        return load_model(self.folder)
 
     @cached_property
     def _run(self) -> Callable[[Tokens], Vectors]:
@@ -235,6 +223,25 @@ class Encoder:
             return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
         return run
+
+
+def load_model(folder: Path) -> SentenceTransformer:
+    """A sentence-transformers model, ready to run on the device of its own choice.
+
+    Raises
+    ------
+    EncoderError
+        When the files are no such model.
+    """
+    with _quiet():
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            # What is read is what find_weights has checked.
+            model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise EncoderError(f"{folder} cannot be loaded as a sentence model: {error}") from error
+        return model.eval()
 
 
 def equal_length_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.vectors.encoder import EncoderSettings
 from modiste.vectors.index_settings import IndexSettings
+from modiste.vectors.pictures import PictureVectorSettings
 from modiste.vectors.reduction import ReductionSettings
 from modiste.vectors.text import TextSettings
 
@@ -27,11 +28,14 @@ class VectorSettings(BaseModel):
     encoder: EncoderSettings = Field(
         default=EncoderSettings(), description="The sentence model that makes vectors of the words."
     )
+    pictures: PictureVectorSettings = Field(
+        default=PictureVectorSettings(), description="The articles' pictures, beside their texts."
+    )
     cache: Path | None = Field(
         default=None,
         description=(
-            "Folder in which vectors are kept, so that each text is embedded once. Left out: "
-            "modiste's folder in the user's cache."
+            "Folder in which vectors are kept, so that each text and each picture is embedded "
+            "once. Left out: modiste's folder in the user's cache."
         ),
     )
     reduction: ReductionSettings = Field(

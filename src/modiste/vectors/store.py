@@ -1,8 +1,9 @@
-"""Vectors of texts, kept from one night to the next: each distinct text is embedded once.
+"""Vectors kept from one night to the next: each distinct text or picture is embedded once.
 
 A store belongs to one model in one revision and one precision. It is a folder of chunks, each an
-``.npz`` file with the sha256 of its texts and their vectors. A chunk is written by one rename, and
-its zip checksums are verified when it is read: what is damaged is said, removed and made again.
+``.npz`` file with the sha256 of what was embedded and the vectors. A chunk is written by one
+rename, and its zip checksums are verified when it is read: what is damaged is said, removed and
+made again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from modiste.engine.files import atomic_file
 Vectors = NDArray[np.float32]
 
 
-class TextVectorStore:
-    """Vectors by text.
+def key_of(content: bytes) -> bytes:
+    """The key under which the vector of some content is kept: its sha256."""
+    return hashlib.sha256(content).digest()
+
+
+class VectorStore:
+    """Vectors by the keys (see :func:`key_of`) of what they are of.
 
     Parameters
     ----------
@@ -33,39 +39,36 @@ class TextVectorStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, texts: Iterable[str]) -> dict[str, Vectors]:
-        """The vectors, float32 of shape (dimensions,), of those of ``texts`` that are here."""
-        wanted = {_key(text): text for text in texts}
-        found: dict[str, Vectors] = {}
+    def load(self, keys: Iterable[bytes]) -> dict[bytes, Vectors]:
+        """The vectors, float32 of shape (dimensions,), of those of ``keys`` that are here."""
+        wanted = set(keys)
+        found: dict[bytes, Vectors] = {}
         for chunk in sorted(self._folder.glob("*.npz")):
             try:
                 with chunk.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    keys, vectors = arrays["keys"], arrays["vectors"]
-                if len(keys) != len(vectors):
+                    kept, vectors = arrays["keys"], arrays["vectors"]
+                if len(kept) != len(vectors):
                     raise ValueError("as many keys as vectors are expected")
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 print(  # noqa: T201  (damage is said, not hidden)
-                    f"{chunk} is damaged ({error}): its texts are embedded again",
+                    f"{chunk} is damaged ({error}): what it held is embedded again",
                     file=sys.stderr,
                     flush=True,
                 )
                 chunk.unlink()
                 continue
-            for key, vector in zip(keys, vectors, strict=True):
-                text = wanted.get(key.tobytes())
-                if text is not None:
-                    found[text] = vector
+            keyed = zip((key.tobytes() for key in kept), vectors, strict=True)
+            found.update((key, vector) for key, vector in keyed if key in wanted)
         return found
 
-    def add(self, texts: Sequence[str], vectors: Vectors) -> None:
-        """Keep the vectors, shape (len(texts), dimensions), of some texts.
+    def add(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        """Keep some vectors, shape (len(keys), dimensions).
 
         Raises
         ------
         ModisteError
             When the disk is full or not writable; nothing is kept then.
         """
-        keys = [_key(text) for text in texts]
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:32]
         with atomic_file(self._folder / f"{name}.npz") as partial, partial.open("wb") as file:
             np.savez(
@@ -73,7 +76,3 @@ class TextVectorStore:
                 keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1),
                 vectors=vectors,
             )
-
-
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

@@ -62,7 +62,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modiste"
 
 
-def find_weights(model: str, folder: Path | None = None) -> Path:
+def find_weights(
+    model: str, folder: Path | None = None, *, setting: str = "vectors.encoder.folder"
+) -> Path:
     """The folder of a sentence-transformers model's files.
 
     Looked for in this order: the configured folder, the hub's cache on this machine, packages that
@@ -74,6 +76,8 @@ def find_weights(model: str, folder: Path | None = None) -> Path:
         A folder, or a name on the hub; without an owner it is one of ``sentence-transformers``.
     folder
         Folder of the model's files, or one in which they lie in a folder of the model's name.
+    setting
+        Where ``folder`` is configured, for the message.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def find_weights(model: str, folder: Path | None = None) -> Path:
     name = model.rpartition("/")[2]
     tried = []
     if folder is None:
-        tried.append("no folder is configured (--set vectors.encoder.folder=FOLDER)")
+        tried.append(f"no folder is configured (--set {setting}=FOLDER)")
     else:
         for place in (folder, folder / name):
             if _is_model(place):
