@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -74,19 +75,20 @@ def main() -> None:
     )
     for article in colours.to_dicts():
         found = lookup.similar(article["article_id"], k=NEAREST)
-        same_type.append((found["product_type_name"] == article["product_type_name"]).mean())
+        types = found["product_type_name"].to_list()
+        same_type.append(types.count(article["product_type_name"]) / NEAREST)
         if article["colours"] > 1:
             others = min(article["colours"] - 1, NEAREST)
             same_product.append(found["same_product"].sum() / others)
     shares = {
-        "same_type": round(float(np.mean([float(str(s)) for s in same_type])), 4),
+        "same_type": round(float(np.mean(same_type)), 4),
         "other_colours_found": round(float(np.mean(same_product)), 4),
     }
     print(f"the page: {options.out}")
     print(json.dumps({**describe_machine(), "origin": lookup.origin, **shares}))
 
 
-def shown(articles: pl.DataFrame, pictures: PictureFolder, seed: int) -> list[dict[str, object]]:
+def shown(articles: pl.DataFrame, pictures: PictureFolder, seed: int) -> list[dict[str, Any]]:
     """One article of each of the types that have the most, with a photograph where there is one."""
     types = articles["product_type_name"].drop_nulls().value_counts(sort=True).head(TYPES)
     chosen = []

@@ -1,12 +1,14 @@
 """What each reduction of article vectors keeps, and what it costs.
 
     python benchmarks/reduction.py --vectors FOLDER --articles articles.parquet [--only pca umap]
+        [--shop PREPARED]
 
 Columns: components; seconds to fit and to reduce all articles; milliseconds to place one query;
 recall@10: share of the ten nearest by the full vectors that are among the ten nearest by the
 reduced ones (articles drawn at random against all, exact, the article itself left out); share of
-the ten nearest with the same product type; share that is another colour of the same product. The
-last line is one JSON object.
+the ten nearest with the same product type; share that is another colour of the same product. With
+``--shop``, the prepared tables of the same articles, also what the content recommender finds by
+them: MAP@12 and recall@200 of the customers with history. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from machine import describe_machine
+from modiste.data.dataset import Dataset, Partition, Window
+from modiste.engine import Engine
+from modiste.evaluation.backtest import recommend_to
+from modiste.evaluation.metrics import score_customers
+from modiste.models.content import Content
 from modiste.vectors.article_vectors import ArticleVectors
 from modiste.vectors.reduction import METHODS, Method, ReductionSettings, make_reduction
 
@@ -54,6 +62,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=2000, help="articles drawn at random")
     parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--landmarks", type=int, default=10_000)
+    parser.add_argument("--shop", type=Path, help="prepared tables, for the recommender")
+    parser.add_argument("--as-of", type=date.fromisoformat, default=date(2020, 9, 20))
+    parser.add_argument("--horizon", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=ReductionSettings().n_epochs)
     options = parser.parse_args()
     vectors = ArticleVectors.load(options.vectors)
@@ -77,6 +88,10 @@ def main() -> None:
         }
         for name, each in reduced.items()
     }
+    if options.shop is not None:
+        window = Window(options.as_of, options.horizon)
+        for name, each in reduced.items():
+            rows[name] |= recommended(ArticleVectors(each.vectors, {}), options.shop, window)
     print(markdown(rows))
     print(
         json.dumps(
@@ -155,6 +170,27 @@ def neighbourhood(
         "same type": round(same("product_type_name"), 4),
         "other colour": round(same("product_code"), 4),
     }
+
+
+def recommended(vectors: ArticleVectors, shop: Path, window: Window) -> dict[str, float]:
+    """What the content recommender finds by these vectors, of customers with history."""
+    with Engine() as engine:
+        dataset = Dataset.open(shop, engine)
+        history, labels = dataset.until(window.as_of), dataset.purchases(window)
+        bought = history.map(_customers_with_history, label="customers with history")
+        labels = labels.join(pl.concat(bought), on="customer", how="semi")
+        customers = labels["customer"].unique().sort()
+        content = {"content": Content(vectors).fit(history)}
+        found = recommend_to(history, content, customers, 200)["content"]
+    scores = score_customers(found, labels, 12, (200,))
+    return {
+        "content MAP@12": round(float(np.mean(scores["average_precision"].to_numpy())), 5),
+        "content recall@200": round(float(np.mean(scores["recall@200"].to_numpy())), 4),
+    }
+
+
+def _customers_with_history(partition: Partition) -> pl.DataFrame:
+    return partition.read_transactions(["customer"]).unique()
 
 
 def markdown(rows: dict[Method, dict[str, Any]]) -> str:
