@@ -30,7 +30,20 @@ SETTINGS = (
     "ingest.block_bytes=1000000",
     "evaluation.resamples=50",
     "report.customers=4",
+    "vectors.enabled=true",
+    "vectors.encoder.model=all-MiniLM-L6-v2",
+    "vectors.map=false",  # tests/test_lookup.py has one; UMAP compiles in every process
+    "models.weights.content=15",
 )
+DONE = [stage for stage in STAGES if stage != "map"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the texts' vectors a place: each is embedded once for all of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +90,8 @@ def test_outputs(shop: Path, undisturbed: Path) -> None:
     assert {path.name for path in undisturbed.iterdir()} == {
         ".lock",
         "config.yaml",
+        "item_faiss_index.bin",
+        "item_faiss_index.json",
         "metrics.json",
         "report.html",
         "stages",
@@ -136,11 +151,11 @@ def test_again_does_nothing_and_a_changed_setting_only_what_follows(
     shutil.copytree(undisturbed, out)
     capsys.readouterr()
     run(shop, out)
-    assert capsys.readouterr().err.count("there already") == len(STAGES)
+    assert capsys.readouterr().err.count("there already") == len(DONE)
     same(out, undisturbed)
     run(shop, out, "report.customers=2")
     said = capsys.readouterr().err
-    assert said.count("there already") == len(STAGES) - 1
+    assert said.count("there already") == len(DONE) - 1
     assert "report: there already" not in said
 
 
@@ -148,13 +163,16 @@ def test_from_and_only(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(undisturbed, out)
     config = load_config(overrides=SETTINGS)
-    before = {stage: (out / "stages" / stage).stat().st_ino for stage in STAGES}
+    before = {stage: (out / "stages" / stage).stat().st_ino for stage in DONE}
     run_pipeline(str(shop), out, config, Engine(), redo_from="fit")
-    redone = [s for s in STAGES if (out / "stages" / s).stat().st_ino != before[s]]
+    redone = [s for s in DONE if (out / "stages" / s).stat().st_ino != before[s]]
     assert redone == ["fit", "recommend", "report"]
     same(out, undisturbed)
     with pytest.raises(ConfigError, match="no stage 'fitt'"):
         run_pipeline(str(shop), out, config, Engine(), only="fitt")
+    without = load_config(overrides=[*SETTINGS, "vectors.enabled=false"])
+    with pytest.raises(ConfigError, match="stage 'embed' needs article vectors"):
+        run_pipeline(str(shop), out, without, Engine(), only="embed")
     with pytest.raises(RunError, match="no up-to-date outputs"):
         run_pipeline(str(shop), tmp_path / "new", config, Engine(), only="fit")
     new = run_pipeline(str(shop), tmp_path / "new", config, Engine(), only="ingest")

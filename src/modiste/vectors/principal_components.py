@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from modiste.errors import ConfigError, DataError
 from modiste.vectors.article_vectors import unit_rows
@@ -98,6 +99,13 @@ class PrincipalComponents:
                 f"n_components is {self.n_components}, but the vectors have only {dimensions} "
                 f"dimensions: ask for {dimensions} at most"
             )
+        # On one thread: how several share the sums differs from one process to the next, in the
+        # last bits, and two runs would not be the same.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._fit(vectors)
+
+    def _fit(self, vectors: NDArray[np.floating[Any]]) -> Self:
+        dimensions = vectors.shape[-1]
         known, mean = _mean(vectors)
         if self.kind == "plain":
             mean = np.zeros(dimensions)
