@@ -48,9 +48,7 @@ def _same(loss: Tensor, naive: Tensor, leaves: tuple[Tensor, ...]) -> None:
 
 def test_full_softmax() -> None:
     states, articles, targets = _leaves()
-    loss = softmax_cross_entropy(
-        states, articles[targets], SharedArticles(articles, None, targets)
-    )
+    loss = softmax_cross_entropy(states, articles[targets], SharedArticles(articles, None, targets))
     naive = functional.cross_entropy(states @ articles.t(), targets)
     _same(loss, naive, (states, articles))
 
@@ -58,9 +56,7 @@ def test_full_softmax() -> None:
 @pytest.mark.parametrize("with_seen", [False, True])
 def test_sampled_softmax(with_seen: bool) -> None:
     states, articles, targets = _leaves()
-    drawn, log_expected = Popularity(np.arange(ARTICLES), 0.75).draw(
-        12, np.random.default_rng(0)
-    )
+    drawn, log_expected = Popularity(np.arange(ARTICLES), 0.75).draw(12, np.random.default_rng(0))
     offsets = -log_expected.double()
     seen = None
     if with_seen:
@@ -74,7 +70,7 @@ def test_sampled_softmax(with_seen: bool) -> None:
     terms = []
     for pair in range(PAIRS):
         own = states[pair] @ articles[targets[pair]]
-        history = set(targets[SEGMENTS == SEGMENTS[pair]].tolist())
+        history = set(targets[SEGMENTS.eq(SEGMENTS[pair])].tolist())
         left_out = history if with_seen else {int(targets[pair])}
         others = [
             states[pair] @ articles[article] + offset
@@ -90,9 +86,7 @@ def test_gbce(calibration: float) -> None:
     states, articles, targets = _leaves()
     drawn = torch.arange(3, 12)
     shared = SharedArticles(articles[drawn], None, columns_of(targets, drawn, ARTICLES))
-    loss = generalised_cross_entropy(
-        states, articles[targets], shared, ARTICLES, calibration
-    )
+    loss = generalised_cross_entropy(states, articles[targets], shared, ARTICLES, calibration)
     alpha = 9 / (ARTICLES - 1)
     beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
     positive = torch.sigmoid((states * articles[targets]).sum(-1)) ** beta
@@ -124,7 +118,7 @@ def test_huge_scores_do_not_overflow() -> None:
 
 
 def test_corrected_sample_estimates_the_full_softmax() -> None:
-    states, articles, targets = _leaves()
+    states, articles, _ = _leaves()
     sampler = Popularity(np.arange(ARTICLES) + 1)
     rng = np.random.default_rng(0)
     sums = torch.zeros(PAIRS, dtype=torch.float64)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from modiste.errors import DataError
 from modiste.models.sasrec.layout import gap_bucket, history_rows, training_batch
-from modiste.models.sasrec.network import NetworkSettings, Rows
+from modiste.models.sasrec.network import Dropout, NetworkSettings, Rows
 from modiste.models.sasrec.next_item import (
     NextItems,
     customer_vectors,
@@ -108,9 +108,7 @@ def test_one_item_and_very_long_histories() -> None:
     network = make_network()
     vectors = customer_vectors(network, sequences)
     assert np.isfinite(vectors).all()
-    latest = Sequences(
-        sequences.items[4989:5001], np.arange(12, dtype=np.int32), np.array([0, 12])
-    )
+    latest = Sequences(sequences.items[4989:5001], np.arange(12, dtype=np.int32), np.array([0, 12]))
     np.testing.assert_allclose(customer_vectors(network, latest)[0], vectors[1], atol=1e-5)
     assert network.training  # as it was before
 
@@ -130,7 +128,10 @@ def test_pairs_are_dealt_between_neighbouring_baskets() -> None:
         assert len(source) == max(3, 2) + max(2, 5)
         assert set(source) == {0, 1, 2, 3, 4}
         assert set(target) == {3, 4, 5, 6, 7, 8, 9}
-        assert all((s < 3 and 3 <= t < 5) or (s >= 3 and t >= 5) for s, t in zip(source, target, strict=True))
+        assert all(
+            (s < 3 and 3 <= t < 5) or (s >= 3 and t >= 5)
+            for s, t in zip(source, target, strict=True)
+        )
         assert batch.rows.positions.flatten().tolist() == [0, 0, 0, 1, 1]
 
 
@@ -210,3 +211,12 @@ def test_metrics_by_hand() -> None:
 def test_heads_must_divide() -> None:
     with pytest.raises(ValidationError, match="shared evenly by 3 heads"):
         NetworkSettings(dimensions=16, heads=3)
+
+
+def test_dropout_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(0.2)
+    dropped = dropout(torch.ones(333, 333))
+    assert (dropped == 0).double().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.005)
+    assert (dropout.eval()(torch.ones(5)) == 1).all()

@@ -78,7 +78,7 @@ def test_finished_training_is_only_loaded(tmp_path: Path) -> None:
 def test_another_training_is_refused(tmp_path: Path) -> None:
     sequences = make_sequences(LENGTHS)
     train(make_network(), sequences, _settings(), folder=tmp_path / "run", device=CPU)
-    with pytest.raises(RunError, match="learning_rate 0.001 there, 0.002 here"):
+    with pytest.raises(RunError, match=r"learning_rate 0.001 there, 0.002 here"):
         train(
             make_network(), sequences, _settings(learning_rate=0.002), None, tmp_path / "run", CPU
         )
@@ -108,7 +108,7 @@ def test_memory_that_does_not_suffice_gives_advice(monkeypatch: pytest.MonkeyPat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training._Trainer, "_loss", full)
-    with pytest.raises(TrainingError, match="lower training.batch"):
+    with pytest.raises(TrainingError, match=r"lower training\.batch"):
         train(make_network(), make_sequences(LENGTHS), _settings(), device=CPU)
 
 

@@ -113,9 +113,7 @@ def training_batch(
     if time_gaps:
         drawn = rng.integers(0, _WINDOW_DAYS, len(sizes))
         gaps = _gaps(days, basket, first_item, last, drawn, until=None)[is_input]
-    rows, cells = _lay_out(
-        items[is_input], segment[is_input], basket[is_input], gaps, len(which), max_length
-    )
+    rows, cells = _lay_out(items[is_input], segment[is_input], basket[is_input], gaps, len(which))
     input_number = np.cumsum(is_input) - 1
     return TrainingBatch(
         rows,
@@ -162,7 +160,7 @@ def history_rows(
         last = np.append(basket_segment[1:] != basket_segment[:-1], True)
         middle = np.full(len(sizes), _WINDOW_DAYS // 2)
         gaps = _gaps(days, basket, first_item, last, middle, until=as_of)
-    rows, cells = _lay_out(items, segment, basket, gaps, len(which), max_length)
+    rows, cells = _lay_out(items, segment, basket, gaps, len(which))
     return rows, torch.from_numpy(cells[np.cumsum(lengths) - 1])
 
 
@@ -174,7 +172,7 @@ def gap_bucket(days: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers ``starts[i]`` to ``starts[i] + lengths[i] - 1`` for every i, one after another."""
+    """The ``lengths[i]`` numbers from ``starts[i]`` on, for every i, one after another."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
@@ -238,7 +236,6 @@ def _lay_out(
     basket: NDArray[np.int64],
     gaps: NDArray[np.int64] | None,
     segments: int,
-    max_length: int,
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Rows of items that are sorted by segment and time, and each item's place in them."""
     lengths = np.bincount(segment, minlength=segments)

@@ -254,17 +254,13 @@ def _blocks(pairs: int, shared: SharedArticles) -> Iterator[tuple[int, int, Tens
 def _scores(
     block: Tensor, shared: SharedArticles, first: int, last: int, left_out: Tensor | None
 ) -> Tensor:
-    """Scores of a block, minus infinity where an article is no negative: shape (last - first, m)."""
-    offsets = shared.offsets
-    if left_out is not None:
-        offsets = block.new_zeros(len(shared.vectors)) if offsets is None else offsets.clone()
-        offsets[left_out] = -math.inf
-    if offsets is None:
-        scores = block @ shared.vectors.t()
-    else:
-        scores = torch.addmm(offsets, block, shared.vectors.t())
-    if left_out is None:  # a history's own articles include the positives
-        columns = shared.positive_columns[first:last]
-        (pairs,) = (columns >= 0).nonzero(as_tuple=True)
-        scores[pairs, columns[pairs]] = -math.inf
+    """Scores of a block: shape (last - first, m); minus infinity where there is no negative."""
+    scores = block @ shared.vectors.t()
+    if shared.offsets is not None:
+        scores.add_(shared.offsets)
+    if left_out is not None:  # a history's own articles include the positives
+        return scores.index_fill_(1, left_out, -math.inf)
+    columns = shared.positive_columns[first:last]
+    (pairs,) = (columns >= 0).nonzero(as_tuple=True)
+    scores[pairs, columns[pairs]] = -math.inf
     return scores
