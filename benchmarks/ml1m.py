@@ -9,7 +9,8 @@ done already it only ranks, in under a minute. For hours of training in the back
 
     nohup nice python benchmarks/ml1m.py --setting default --seed 1 > ml1m.log 2>&1 &
 
-``--minutes`` returns after that time, to be called again. The last line is one JSON object.
+``--minutes`` returns after that time, to be called again; ``--report`` ranks with the best weights
+so far and trains nothing, while another process may. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from modiste.errors import DataError
 from modiste.models.sasrec.network import NetworkSettings, SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, recall_at
 from modiste.models.sasrec.sequences import Sequences
-from modiste.models.sasrec.training import TrainingSettings, pick_device, train
+from modiste.models.sasrec.training import Epoch, TrainingSettings, load_trained, pick_device, train
 
 ITEMS = 3_416
 
@@ -56,6 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, help="at most so many (default: the setting's)")
     parser.add_argument("--minutes", type=float, help="return after about so long")
+    parser.add_argument("--report", action="store_true", help="do not train")
     parser.add_argument("--threads", type=int, help="of torch (default: all)")
     options = parser.parse_args()
     if options.threads:
@@ -68,10 +70,14 @@ def main() -> None:
     sequences, validation, test = read_split(options.data)
     torch.manual_seed(options.seed)
     network = SASRec(ITEMS, shape)
-    deadline = None if options.minutes is None else started + 60 * options.minutes
-    epochs = train(network, sequences, training, validation, folder, deadline=deadline)
+    if options.report:
+        epochs = load_trained(network, folder)
+    else:
+        deadline = None if options.minutes is None else started + 60 * options.minutes
+        epochs = train(network, sequences, training, validation, folder, deadline=deadline)
     ranks = ranks_of_next(network, test)
-    best = max((epoch for epoch in epochs if epoch.ndcg is not None), key=lambda e: e.ndcg or 0.0)
+    best = max(epochs, key=lambda epoch: epoch.ndcg or 0.0, default=Epoch(0, 0.0, None, 0.0))
+    latest = epochs[-1] if epochs else best
     result = {
         "benchmark": "ml1m",
         "setting": options.setting,
@@ -80,8 +86,8 @@ def main() -> None:
         "recall@10": round(recall_at(ranks, 10), 4),
         "validation_ndcg@10": round(best.ndcg or 0.0, 4),
         "best_epoch": best.epoch,
-        "epochs": epochs[-1].epoch,
-        "training_seconds": round(epochs[-1].seconds),
+        "epochs": latest.epoch,
+        "training_seconds": round(latest.seconds),
         "seconds": round(time.monotonic() - started, 1),
         "device": str(pick_device()),
         "weights": str(folder),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from histories import ARTICLES, make_network, make_sequences
 
 from modiste.errors import DataError, RunError
@@ -12,7 +13,7 @@ from modiste.models.sasrec import training
 from modiste.models.sasrec.network import NetworkSettings, SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
-from modiste.models.sasrec.training import TrainingError, TrainingSettings, train
+from modiste.models.sasrec.training import TrainingError, TrainingSettings, load_trained, train
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 12, 20, 5, 7, 2, 11, 12, 30, 4]
@@ -60,7 +61,7 @@ def test_resumed_is_uninterrupted(
     assert [(e.epoch, e.loss, e.ndcg) for e in again] == [(e.epoch, e.loss, e.ndcg) for e in epochs]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    one, other = (tmp_path / kind / "state.safetensors" for kind in ("whole", "cut"))
+    one, other = (tmp_path / kind / "checkpoint" / "state.safetensors" for kind in ("whole", "cut"))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -68,11 +69,33 @@ def test_finished_training_is_only_loaded(tmp_path: Path) -> None:
     sequences = make_sequences(LENGTHS)
     first, second = make_network(), make_network(seed=5)
     train(first, sequences, _settings(), _validation(), tmp_path / "run", CPU)
-    before = (tmp_path / "run" / "state.json").stat().st_mtime_ns
+    before = (tmp_path / "run" / "checkpoint" / "state.json").stat().st_mtime_ns
     train(second, sequences, _settings(), _validation(), tmp_path / "run", CPU)
-    assert (tmp_path / "run" / "state.json").stat().st_mtime_ns == before
+    assert (tmp_path / "run" / "checkpoint" / "state.json").stat().st_mtime_ns == before
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])
+
+
+def test_weights_of_a_training_are_loaded(tmp_path: Path) -> None:
+    first, second = make_network(), make_network(seed=5)
+    args = make_sequences(LENGTHS), _settings(), _validation(), tmp_path / "run", CPU
+    epochs = train(first, *args)
+    assert load_trained(second, tmp_path / "run") == epochs
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+    with pytest.raises(RunError, match="another shape"):
+        load_trained(make_network(dimensions=8), tmp_path / "run")
+    with pytest.raises(RunError, match="missing or damaged"):
+        load_trained(second, tmp_path / "nothing")
+
+
+def test_two_do_not_train_into_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (
+        FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(RunError, match="another process is training"),
+    ):
+        train(make_network(), make_sequences(LENGTHS), _settings(), None, tmp_path / "run", CPU)
 
 
 def test_another_training_is_refused(tmp_path: Path) -> None:
@@ -84,7 +107,7 @@ def test_another_training_is_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(RunError, match="data"):
         train(make_network(), make_sequences(LENGTHS, 1), _settings(), None, tmp_path / "run", CPU)
-    (tmp_path / "run" / "state.json").write_text("{")
+    (tmp_path / "run" / "checkpoint" / "state.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
         train(make_network(), sequences, _settings(), None, tmp_path / "run", CPU)
 

@@ -282,6 +282,7 @@ class Dropout(nn.Module):
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drop values in training; otherwise ``x`` itself."""
         if not self.training or self.share == 0:
             return x
         if x.device.type != "cpu":

@@ -20,13 +20,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modiste.engine.files import atomic_folder
+from modiste.engine.files import atomic_folder, remove_partials
 from modiste.engine.progress import progress
 from modiste.errors import DataError, ModisteError, RunError
 from modiste.models.sasrec.layout import TrainingBatch, training_batch
@@ -43,7 +44,7 @@ from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
 
-_STATE, _WEIGHTS = "state.json", "state.safetensors"
+_CHECKPOINT, _STATE, _WEIGHTS = "checkpoint", "state.json", "state.safetensors"
 
 # Of a history of losses, how far back the one on the progress line looks (steps).
 _SHOWN_STEPS = 20
@@ -220,11 +221,76 @@ def train(
     TrainingError
         When a loss or a gradient is not a number, or memory does not suffice.
     RunError
-        When the folder holds a training of other data or with other settings.
+        When the folder holds a training of other data or with other settings, or another process
+        is training into it.
     """
     trainer = _Trainer(network, sequences, settings, validation, folder, device or pick_device())
-    with torch.random.fork_rng():
+    with _alone_in(folder), torch.random.fork_rng():
         return trainer.run(deadline)
+
+
+def load_trained(network: SASRec, folder: Path) -> list[Epoch]:
+    """Give a network the best weights of a training, be it finished or still going on.
+
+    Parameters
+    ----------
+    network
+        Of the same shape and number of articles.
+    folder
+        Of the training's checkpoints.
+
+    Returns
+    -------
+    What each epoch came to so far.
+    """
+    at, tensors = _read(folder)[1:]
+    names = [name for name, _ in network.named_parameters()]
+    kind = "best" if f"best.{names[0]}" in tensors else "average"
+    try:
+        network.load_state_dict({name: tensors[f"{kind}.{name}"] for name in names}, strict=False)
+    except (KeyError, RuntimeError) as error:
+        raise RunError(
+            f"the weights in {folder} are of a network of another shape ({error}): make the "
+            "network with the settings that it was trained with"
+        ) from error
+    return at.epochs
+
+
+@contextmanager
+def _alone_in(folder: Path | None) -> Iterator[None]:
+    """Within the block no other process trains into the folder."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(
+            f"another process is training into {folder}: wait for it, or choose another folder"
+        ) from error
+    try:
+        remove_partials(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], _Progress, dict[str, Tensor]]:
+    """A checkpoint: what it is of, where it stands, and its tensors."""
+    try:
+        state = json.loads((folder / _CHECKPOINT / _STATE).read_text())
+        tensors = load_file(folder / _CHECKPOINT / _WEIGHTS)
+        of, at = state["of"], state["at"]
+        at["epochs"] = [Epoch(**epoch) for epoch in at["epochs"]]
+        at["best"] = -math.inf if at["best"] is None else at["best"]
+        return of, _Progress(**at), tensors
+    except Exception as error:
+        raise RunError(
+            f"the checkpoint in {folder} is missing or damaged ({error}): delete the folder to "
+            "train anew"
+        ) from error
 
 
 class _Trainer:
@@ -261,7 +327,7 @@ class _Trainer:
     def run(self, deadline: float | None) -> list[Epoch]:
         """Train until nothing is left to do, or until a time."""
         settings = self.settings
-        if self.folder is not None and (self.folder / _STATE).is_file():
+        if self.folder is not None and (self.folder / _CHECKPOINT).is_dir():
             self._restore(self.folder)
         total = settings.epochs * self.steps_an_epoch
         left = max(total - self.at.step, 0)
@@ -439,21 +505,14 @@ class _Trainer:
         }
         at = {**vars(self.at), "epochs": [vars(epoch) for epoch in self.at.epochs]}
         at["best"] = None if math.isinf(self.at.best) else self.at.best
-        with atomic_folder(self.folder) as partial:
+        with atomic_folder(self.folder / _CHECKPOINT) as partial:
             save_file(tensors, partial / _WEIGHTS)
             (partial / _STATE).write_text(
                 json.dumps({"of": self.fingerprint, "at": at}, indent=1) + "\n"
             )
 
     def _restore(self, folder: Path) -> None:
-        try:
-            state = json.loads((folder / _STATE).read_text())
-            tensors = load_file(folder / _WEIGHTS)
-            of, at = state["of"], state["at"]
-        except Exception as error:
-            raise RunError(
-                f"the checkpoint in {folder} is damaged ({error}): delete the folder to train anew"
-            ) from error
+        of, at, tensors = _read(folder)
         if of != self.fingerprint:
             differing = ", ".join(_differences(of, self.fingerprint))
             raise RunError(
@@ -478,9 +537,7 @@ class _Trainer:
             for kind, values in moments.items():
                 if values is not None:
                     self.optimizer.state[parameter][kind] = values[place]
-        at["epochs"] = [Epoch(**epoch) for epoch in at["epochs"]]
-        at["best"] = -math.inf if at["best"] is None else at["best"]
-        self.at = _Progress(**at)
+        self.at = at
 
     def _not_a_number(self, loss: float, which: NDArray[np.int64]) -> TrainingError:
         epoch, place = divmod(self.at.step, self.steps_an_epoch)
