@@ -60,12 +60,12 @@ def test_sampled_softmax(with_seen: bool) -> None:
     offsets = -log_expected.double()
     seen = None
     if with_seen:
-        columns = columns_of(targets, drawn, ARTICLES)
+        columns = columns_of(drawn, ARTICLES)[targets]
         seen = seen_columns(SEGMENTS, columns, SEGMENTS, int(SEGMENTS[-1]) + 1)
     loss = softmax_cross_entropy(
         states,
         articles[targets],
-        SharedArticles(articles[drawn], offsets, columns_of(targets, drawn, ARTICLES), seen),
+        SharedArticles(articles[drawn], offsets, columns_of(drawn, ARTICLES)[targets], seen),
     )
     terms = []
     for pair in range(PAIRS):
@@ -85,7 +85,7 @@ def test_sampled_softmax(with_seen: bool) -> None:
 def test_gbce(calibration: float) -> None:
     states, articles, targets = _leaves()
     drawn = torch.arange(3, 12)
-    shared = SharedArticles(articles[drawn], None, columns_of(targets, drawn, ARTICLES))
+    shared = SharedArticles(articles[drawn], None, columns_of(drawn, ARTICLES)[targets])
     loss = generalised_cross_entropy(states, articles[targets], shared, ARTICLES, calibration)
     alpha = 9 / (ARTICLES - 1)
     beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)

@@ -257,7 +257,7 @@ def _lay_out(
         return torch.from_numpy(whole.reshape(n_rows, length, *values.shape[1:]))
 
     rows = Rows(
-        filled(items, 0),
+        filled(items, int(items[0]) if len(items) else 0),
         filled(segment, -1),
         filled(basket, 0),
         filled(position, 0),

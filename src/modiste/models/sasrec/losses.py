@@ -75,11 +75,11 @@ class Seen(NamedTuple):
     column_bounds: list[int]
 
 
-def columns_of(items: Tensor, shared: Tensor, articles: int) -> Tensor:
-    """Where each of ``items`` is among the ``shared`` articles; -1: nowhere."""
-    column = torch.full((articles,), -1, dtype=torch.int64, device=items.device)
-    column[shared] = torch.arange(len(shared), device=items.device)
-    return column[items]
+def columns_of(shared: Tensor, articles: int) -> Tensor:
+    """Where each article is among the shared ones: int64, shape (articles,); -1: nowhere."""
+    column = torch.full((articles,), -1, dtype=torch.int64, device=shared.device)
+    column[shared] = torch.arange(len(shared), device=shared.device)
+    return column
 
 
 def seen_columns(

@@ -188,9 +188,26 @@ class SASRec(nn.Module):
             vectors = vectors + self.project(content)
         return vectors
 
-    def forward(self, rows: Rows) -> Tensor:
-        """States after each item: float32, shape (rows, length, dimensions)."""
-        x = self.item_vectors(rows.items) * math.sqrt(self.settings.dimensions)
+    def forward(self, rows: Rows, vectors: Tensor | None = None) -> Tensor:
+        """States after each item.
+
+        Parameters
+        ----------
+        rows
+            Histories.
+        vectors
+            float32, shape (any, dimensions): item vectors made before, of which ``rows.items`` then
+            are the row numbers. None: they are looked up.
+
+        Returns
+        -------
+        float32, shape (rows, length, dimensions).
+        """
+        if vectors is None:
+            items = self.item_vectors(rows.items)
+        else:
+            items = functional.embedding(rows.items, vectors)
+        x = items * math.sqrt(self.settings.dimensions)
         x = x + self.positions(rows.positions)
         if self.gaps is not None and rows.gaps is not None:
             for kind, table in enumerate(self.gaps):

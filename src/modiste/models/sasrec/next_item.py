@@ -47,6 +47,7 @@ def customer_vectors(
     network: SASRec,
     sequences: Sequences,
     as_of: NDArray[np.int32] | None = None,
+    articles: torch.Tensor | None = None,
     batch: int = _HISTORIES_IN_A_BATCH,
 ) -> NDArray[np.float32]:
     """The last state of each history.
@@ -59,6 +60,9 @@ def customer_vectors(
         Of which none is empty.
     as_of
         int32, shape (n_sequences,): see :class:`NextItems`; needed where the network reads gaps.
+    articles
+        What ``network.item_vectors()`` gave, so that content is not projected at each call; None:
+        it is asked.
     batch
         Histories at once.
 
@@ -80,6 +84,7 @@ def customer_vectors(
     network.eval()
     try:
         with torch.inference_mode():
+            known = network.item_vectors() if articles is None else articles
             for first in range(0, len(order), batch):
                 which = order[first : first + batch]
                 rows, cells = history_rows(
@@ -88,7 +93,7 @@ def customer_vectors(
                     network.settings.max_length,
                     None if as_of is None else as_of[which],
                 )
-                states = network(rows.to(device)).flatten(0, 1)[cells.to(device)]
+                states = network(rows.to(device), known).flatten(0, 1)[cells.to(device)]
                 vectors[which] = states.float().cpu().numpy()
     finally:
         network.train(was_training)

@@ -390,29 +390,42 @@ class _Trainer:
 
     def _loss(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
         settings, network = self.settings, self.network
-        # An embedding's backward pass adds up rows several times as fast as an index's.
-        states = functional.embedding(batch.sources, network(batch.rows).flatten(0, 1))
-        positives = network.item_vectors(batch.targets)
         if settings.loss == "bce":
             drawn = self.sampler.draw_each(len(batch.targets), settings.negatives, rng)
-            return binary_cross_entropy(
-                states, positives, network.item_vectors(drawn.to(self.device))
-            )
-        drawn, log_expected = self.sampler.draw(settings.negatives, rng)
+            log_expected = None
+        else:
+            drawn, log_expected = self.sampler.draw(settings.negatives, rng)
         drawn = drawn.to(self.device)
-        whole = len(drawn) == self.articles
+        all_drawn = log_expected is not None and len(drawn) == self.articles
+        # Each article's vector is made once, whatever it is needed for: its content is projected
+        # once, and gradients of the size of the catalogue are added up once.
+        if all_drawn:
+            needed = drawn
+            vectors = network.item_vectors()
+        else:
+            needed = torch.cat([batch.window_items, drawn.flatten()]).unique()
+            vectors = network.item_vectors(needed)
+        column = columns_of(needed, self.articles)
+        rows = batch.rows._replace(items=column[batch.rows.items])
+        # An embedding's backward pass adds up rows several times as fast as an index's.
+        states = functional.embedding(batch.sources, network(rows, vectors).flatten(0, 1))
+        positives = functional.embedding(column[batch.targets], vectors)
+        if log_expected is None:
+            negatives = functional.embedding(column[drawn], vectors)
+            return binary_cross_entropy(states, positives, negatives)
+        drawn_column = columns_of(drawn, self.articles)
         seen = None
         if settings.leave_out_seen:
             seen = seen_columns(
                 batch.pair_segments,
-                columns_of(batch.window_items, drawn, self.articles),
+                drawn_column[batch.window_items],
                 batch.window_segments,
                 int(batch.window_segments[-1]) + 1,
             )
         shared = SharedArticles(
-            network.item_vectors(None if whole else drawn),
-            None if whole else -log_expected.to(self.device),
-            columns_of(batch.targets, drawn, self.articles),
+            vectors if all_drawn else functional.embedding(column[drawn], vectors),
+            None if all_drawn else -log_expected.to(self.device),
+            drawn_column[batch.targets],
             seen,
         )
         if settings.loss == "gbce":
