@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from histories import ARTICLES, make_network, make_sequences
 from pydantic import ValidationError
+from torch.nn.functional import pad
 
+from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError
 from modiste.models.sasrec.layout import gap_bucket, history_rows, training_batch
 from modiste.models.sasrec.network import Dropout, NetworkSettings, Rows
@@ -51,7 +52,7 @@ def test_no_position_sees_a_later_one(plain: int) -> None:
 def test_histories_of_a_row_do_not_see_each_other() -> None:
     rows, _ = history_rows(make_sequences([12, 5, 4]), np.array([0, 1, 2]), 12)
     assert rows.items.shape == (2, 12)
-    packed = Rows(*(part[1:] for part in rows[:4]))
+    packed = Rows(rows.items[1:], rows.segments[1:], rows.baskets[1:], rows.positions[1:])
     gradients = _input_gradients(packed)
     assert (gradients[:5, 5:] == 0).all()
     assert (gradients[5:9, :5] == 0).all()
@@ -92,12 +93,12 @@ def test_packing_is_padding(basket: int, content: bool) -> None:
     packed = network(rows).flatten(0, 1)[cells]
     for history in which:
         alone, cell = history_rows(sequences, which[[history]], 12)
-        padding = 12 - alone.items.shape[1]
+        padding = (0, 12 - alone.items.shape[1])
         padded = Rows(
-            *(
-                torch.nn.functional.pad(part, (0, padding), value=value)
-                for part, value in zip(alone[:4], (0, -1, 0, 0), strict=True)
-            )
+            pad(alone.items, padding),
+            pad(alone.segments, padding, value=-1),
+            pad(alone.baskets, padding),
+            pad(alone.positions, padding),
         )
         state = network(padded).flatten(0, 1)[cell][0]
         torch.testing.assert_close(packed[history], state, atol=1e-5, rtol=0)

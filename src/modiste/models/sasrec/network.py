@@ -124,10 +124,12 @@ class Rows(NamedTuple):
 
     def to(self, device: torch.device) -> Rows:
         """The same on another device."""
-        return Rows(
-            *(part.to(device) for part in self[:4]),
-            None if self.gaps is None else self.gaps.to(device),
-            self.plain,
+        return self._replace(
+            items=self.items.to(device),
+            segments=self.segments.to(device),
+            baskets=self.baskets.to(device),
+            positions=self.positions.to(device),
+            gaps=None if self.gaps is None else self.gaps.to(device),
         )
 
 
@@ -239,7 +241,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, plain: int) -> Tensor:
         x = x + self.dropout(self.mix(self._attend(self.before_attention(x), mask, plain)))
         inner = functional.relu(self.expand(self.before_feed_forward(x)))
-        return x + self.dropout(self.contract(inner))
+        output: Tensor = x + self.dropout(self.contract(inner))
+        return output
 
     def _attend(self, x: Tensor, mask: Tensor | None, plain: int) -> Tensor:
         """Mix values over the items that each may attend to: shape (rows, length, dimensions)."""
@@ -250,18 +253,21 @@ class _Block(nn.Module):
         mixed = []
         # The causal kernel leaves half of the work out; a mask has to be gone through.
         if plain:
-            causal = (part[:plain] for part in (query, key, value))
             mixed.append(
-                functional.scaled_dot_product_attention(*causal, dropout_p=dropout, is_causal=True)
+                functional.scaled_dot_product_attention(
+                    query[:plain], key[:plain], value[:plain], dropout_p=dropout, is_causal=True
+                )
             )
         if plain < rows:
-            masked = (part[plain:] for part in (query, key, value))
             mixed.append(
-                functional.scaled_dot_product_attention(*masked, attn_mask=mask, dropout_p=dropout)
+                functional.scaled_dot_product_attention(
+                    query[plain:], key[plain:], value[plain:], attn_mask=mask, dropout_p=dropout
+                )
             )
         # The kernel's result lies in memory as (rows, length, heads, width): joined so, it is one
         # copy, and the heads lie side by side.
-        return torch.cat([part.transpose(1, 2) for part in mixed]).view(rows, length, width)
+        whole = torch.cat([part.transpose(1, 2) for part in mixed])
+        return whole.view(rows, length, width)
 
 
 def attention_mask(rows: Rows, see_own_basket: bool = False) -> Tensor | None:

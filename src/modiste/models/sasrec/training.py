@@ -385,7 +385,7 @@ class _Trainer:
         # A mean over few steps at first: it must not remember the weights that were drawn.
         keep = min(settings.weight_average, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, self.parameters, 1 - keep)
+            torch._foreach_lerp_(self.average, list[Tensor](self.parameters), 1 - keep)
         return value
 
     def _loss(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
@@ -403,7 +403,7 @@ class _Trainer:
             needed = drawn
             vectors = network.item_vectors()
         else:
-            needed = torch.cat([batch.window_items, drawn.flatten()]).unique()
+            needed = torch.unique(torch.cat([batch.window_items, drawn.flatten()]))
             vectors = network.item_vectors(needed)
         column = columns_of(needed, self.articles)
         rows = batch.rows._replace(items=column[batch.rows.items])
@@ -570,7 +570,8 @@ def _with_something_to_predict(sequences: Sequences) -> NDArray[np.int64]:
         return filled
     # Days rise within a history: its first and last tell whether there are two.
     first, last = sequences.offsets[:-1][filled], sequences.offsets[1:][filled] - 1
-    return filled[sequences.days[first] != sequences.days[last]]
+    several: NDArray[np.int64] = filled[sequences.days[first] != sequences.days[last]]
+    return several
 
 
 def _sampler(sequences: Sequences, articles: int, settings: TrainingSettings) -> NegativeSampler:
