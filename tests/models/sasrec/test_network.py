@@ -221,3 +221,29 @@ def test_dropout_keeps_the_mean() -> None:
     assert (dropped == 0).double().mean().item() == pytest.approx(0.2, abs=0.005)
     assert dropped.mean().item() == pytest.approx(1, abs=0.005)
     assert (dropout.eval()(torch.ones(5)) == 1).all()
+
+
+def test_a_new_article_has_the_vector_of_its_content() -> None:
+    network = make_network(content=True)
+    assert network.content is not None
+    assert network.project is not None
+    content = torch.cat([network.content, network.content[[3]]])
+    grown = network.with_articles(content).eval()
+    before, after = network.eval().item_vectors(), grown.item_vectors()
+    torch.testing.assert_close(after[:ARTICLES], before)
+    torch.testing.assert_close(after[ARTICLES], network.project(network.content[3]))
+    sequences = make_sequences([4, 9])
+    np.testing.assert_allclose(
+        customer_vectors(grown, sequences), customer_vectors(network, sequences), atol=1e-5
+    )
+
+
+def test_ids_are_left_out_in_training_alone() -> None:
+    network = make_network(content=True, content_only=0.5)
+    assert network.content is not None
+    assert network.project is not None
+    alone = network.project(network.content)
+    torch.manual_seed(0)
+    dropped = (network.item_vectors() == alone).all(1)
+    assert 5 < dropped.sum() < ARTICLES - 5
+    assert not (network.eval().item_vectors() == alone).all(1).any()

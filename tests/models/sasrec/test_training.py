@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from histories import ARTICLES, make_network, make_sequences
 
+from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError, RunError
 from modiste.models.sasrec import training
+from modiste.models.sasrec.losses import columns_of
 from modiste.models.sasrec.network import NetworkSettings, SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
@@ -167,6 +168,22 @@ def test_an_order_is_learnt(changed: dict[str, object]) -> None:
     epochs = train(network, sequences, settings, asked, None, CPU)
     assert epochs[-1].loss < epochs[0].loss
     assert ndcg_at(ranks_of_next(network, asked), 10) > 0.9
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "popularity"])
+def test_negatives_are_on_sale(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = set()
+
+    def watch(shared: torch.Tensor, articles: int) -> torch.Tensor:
+        if len(shared) <= 5:  # else what a batch needs in all
+            drawn.update(shared.tolist())
+        return columns_of(shared, articles)
+
+    monkeypatch.setattr(training, "columns_of", watch)
+    on_sale = np.array([30, 2, 5, 9, 4])
+    sequences = make_sequences(LENGTHS)
+    train(make_network(), sequences, _settings(sampler=sampler), device=CPU, on_sale=on_sale)
+    assert drawn == set(on_sale.tolist()) & set(sequences.items.tolist())
 
 
 def test_early_stopping(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,13 @@ class NetworkSettings(BaseModel):
             "Share of attention weights dropped. On a CPU anything but 0 rules out the fast kernel."
         ),
     )
+    content_only: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1,
+        description=(
+            "Share of articles whose id is left out in a training step, so that content alone "
+            "learns to stand for an article, as it must for those that are new."
+        ),
+    )
     max_length: Annotated[int, Field(ge=1)] = Field(
         default=200, description="The latest articles of a history that are looked at."
     )
@@ -186,9 +193,32 @@ class SASRec(nn.Module):
         """
         vectors: Tensor = self.ids.weight if items is None else self.ids(items)
         if self.project is not None and self.content is not None:
+            if self.training and self.settings.content_only:
+                draws = torch.rand(vectors.shape[:-1], device=vectors.device)
+                vectors = vectors * (draws >= self.settings.content_only)[..., None]
             content = self.content if items is None else self.content[items]
             vectors = vectors + self.project(content)
         return vectors
+
+    def with_articles(self, content: Tensor) -> Self:
+        """The same network for a catalogue that has grown.
+
+        Parameters
+        ----------
+        content
+            float32, shape (articles, as before): of all articles, those known first and in order.
+
+        Returns
+        -------
+        A network of its own, in which an article unknown so far is known by its content alone.
+        """
+        known = self.ids.weight.detach()
+        grown = type(self)(len(content), self.settings, content)
+        weights = self.state_dict()
+        new = known.new_zeros(len(content) - len(known), known.shape[1])
+        weights["ids.weight"] = torch.cat([known, new])
+        grown.load_state_dict(weights)
+        return grown.to(known.device).train(self.training)
 
     def forward(self, rows: Rows, vectors: Tensor | None = None) -> Tensor:
         """States after each item.

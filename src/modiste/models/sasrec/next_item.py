@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,23 +82,18 @@ def customer_vectors(
     vectors = np.empty((len(sequences), network.settings.dimensions), dtype=np.float32)
     # Of like length together, so that rows are short where histories are.
     order = np.argsort(lengths, kind="stable")
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            known = network.item_vectors() if articles is None else articles
-            for first in range(0, len(order), batch):
-                which = order[first : first + batch]
-                rows, cells = history_rows(
-                    sequences,
-                    which,
-                    network.settings.max_length,
-                    None if as_of is None else as_of[which],
-                )
-                states = network(rows.to(device), known).flatten(0, 1)[cells.to(device)]
-                vectors[which] = states.float().cpu().numpy()
-    finally:
-        network.train(was_training)
+    with _evaluating(network):
+        known = network.item_vectors() if articles is None else articles
+        for first in range(0, len(order), batch):
+            which = order[first : first + batch]
+            rows, cells = history_rows(
+                sequences,
+                which,
+                network.settings.max_length,
+                None if as_of is None else as_of[which],
+            )
+            states = network(rows.to(device), known).flatten(0, 1)[cells.to(device)]
+            vectors[which] = states.float().cpu().numpy()
     return vectors
 
 
@@ -115,9 +112,10 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
     int64, shape (n_sequences,): 1 is best. Of equal scores the lower article code goes first.
     """
     histories = asked.histories
-    vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of))
-    with torch.inference_mode():
-        articles = network.item_vectors().float().cpu()
+    with _evaluating(network):
+        known = network.item_vectors()
+        vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of, known))
+        articles = known.float().cpu()
         ranks = []
         for first in range(0, len(histories), _HISTORIES_IN_A_BATCH):
             last = min(first + _HISTORIES_IN_A_BATCH, len(histories))
@@ -132,6 +130,18 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
             tied &= torch.arange(len(articles)) < target
             ranks.append(1 + (scores > own).sum(1) + tied.sum(1))
     return torch.cat(ranks).numpy() if ranks else np.empty(0, dtype=np.int64)
+
+
+@contextmanager
+def _evaluating(network: SASRec) -> Iterator[None]:
+    """Within the block nothing is dropped and no gradients are kept."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.train(was_training)
 
 
 def ndcg_at(ranks: NDArray[np.int64], k: int) -> float:

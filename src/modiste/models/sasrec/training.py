@@ -190,6 +190,7 @@ def train(
     folder: Path | None = None,
     device: torch.device | None = None,
     deadline: float | None = None,
+    on_sale: NDArray[np.int64] | None = None,
 ) -> list[Epoch]:
     """Train a network; it then has the weights that were best on the validation.
 
@@ -211,6 +212,9 @@ def train(
     deadline
         Time of ``time.monotonic()`` at which to stop, wherever training stands, with a checkpoint
         written and the best weights so far in the network.
+    on_sale
+        int64: codes of the articles that negatives are drawn from; None: all. To tell a bought
+        article from one that could not be bought teaches what is on sale, and nothing of taste.
 
     Returns
     -------
@@ -224,7 +228,9 @@ def train(
         When the folder holds a training of other data or with other settings, or another process
         is training into it.
     """
-    trainer = _Trainer(network, sequences, settings, validation, folder, device or pick_device())
+    trainer = _Trainer(
+        network, sequences, settings, validation, folder, device or pick_device(), on_sale
+    )
     with _alone_in(folder), torch.random.fork_rng():
         return trainer.run(deadline)
 
@@ -302,6 +308,7 @@ class _Trainer:
         validation: NextItems | None,
         folder: Path | None,
         device: torch.device,
+        on_sale: NDArray[np.int64] | None,
     ) -> None:
         self.network = network.to(device)
         self.sequences, self.settings = sequences, settings
@@ -314,7 +321,8 @@ class _Trainer:
             )
         self.steps_an_epoch = math.ceil(len(self.trainable) / settings.batch)
         self.articles = len(network.ids.weight)
-        self.sampler = _sampler(sequences, self.articles, settings)
+        self.on_sale = np.arange(self.articles) if on_sale is None else np.sort(on_sale)
+        self.sampler = _sampler(sequences, self.articles, self.on_sale, settings)
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = [parameter for _, parameter in network.named_parameters()]
         self.optimizer = _optimizer(self.parameters, settings, device)
@@ -430,7 +438,7 @@ class _Trainer:
         )
         if settings.loss == "gbce":
             return generalised_cross_entropy(
-                states, positives, shared, self.articles, settings.calibration
+                states, positives, shared, len(self.on_sale), settings.calibration
             )
         return softmax_cross_entropy(states, positives, shared)
 
@@ -490,6 +498,7 @@ class _Trainer:
         digest = hashlib.sha256()
         for part in (self.sequences.items, self.sequences.days, self.sequences.offsets):
             digest.update(np.ascontiguousarray(part).tobytes())
+        digest.update(self.on_sale.tobytes())
         if self.validation is not None:
             digest.update(self.validation.targets.tobytes())
         free = {"epochs", "patience", "checkpoint_steps"}
@@ -574,11 +583,14 @@ def _with_something_to_predict(sequences: Sequences) -> NDArray[np.int64]:
     return several
 
 
-def _sampler(sequences: Sequences, articles: int, settings: TrainingSettings) -> NegativeSampler:
-    if settings.sampler == "popularity":
-        counts = np.bincount(sequences.items, minlength=articles)
-        return Popularity(counts, settings.sampler_power)
-    return Uniform(np.arange(articles))
+def _sampler(
+    sequences: Sequences, articles: int, on_sale: NDArray[np.int64], settings: TrainingSettings
+) -> NegativeSampler:
+    if settings.sampler == "uniform":
+        return Uniform(on_sale)
+    counts = np.zeros(articles, dtype=np.int64)
+    counts[on_sale] = np.bincount(sequences.items, minlength=articles)[on_sale]
+    return Popularity(counts, settings.sampler_power)
 
 
 def _optimizer(
