@@ -42,7 +42,14 @@ SETTINGS = {
     ),
     "default": (
         NetworkSettings(blocks=2, heads=2, dropout=0.2),
-        TrainingSettings(loss="softmax", negatives=ITEMS, epochs=400, patience=60),
+        TrainingSettings(
+            loss="softmax",
+            negatives=ITEMS,
+            batch=64,
+            weight_average=0.998,
+            epochs=300,
+            patience=40,
+        ),
     ),
 }
 

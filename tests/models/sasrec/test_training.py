@@ -143,6 +143,16 @@ def test_nothing_to_learn_from() -> None:
         train(make_network(), make_sequences([3, 2], basket=3), _settings(), device=CPU)
 
 
+def test_gaps_are_learnt_from() -> None:
+    sequences = make_sequences(LENGTHS, basket=2)
+    known = _validation()
+    asked = NextItems(known.histories, known.targets, np.full(3, 30, dtype=np.int32))
+    epochs = train(make_network(time_gaps=True), sequences, _settings(), asked, None, CPU)
+    assert len(epochs) == 3
+    with pytest.raises(DataError, match="no as-of date is given"):
+        train(make_network(time_gaps=True), sequences, _settings(), known, None, CPU)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

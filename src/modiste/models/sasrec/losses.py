@@ -178,7 +178,7 @@ class _BlockedSoftmax(torch.autograd.Function):
         state_gradient = torch.empty_like(states) if wanted else None
         positive_gradient = torch.empty_like(positives) if wanted else None
         vector_gradient = torch.zeros_like(vectors) if wanted else None
-        total = states.new_zeros((), dtype=torch.float64)
+        total = states.new_zeros((), dtype=_summing(states))
         for first, last, left_out in _blocks(n, shared):
             block = states[first:last]
             scores = _scores(block, shared, first, last, left_out)
@@ -187,7 +187,7 @@ class _BlockedSoftmax(torch.autograd.Function):
             scores.sub_(highest[:, None]).exp_()
             own_share = (own - highest).exp_()
             mass = scores.sum(1).add_(own_share)
-            total += (mass.log() + highest - own).sum(dtype=torch.float64)
+            total += (mass.log() + highest - own).sum(dtype=total.dtype)
             if state_gradient is None or positive_gradient is None or vector_gradient is None:
                 continue
             # Shares are scores / mass; dividing the narrow factors saves a pass over the wide one.
@@ -216,11 +216,11 @@ class _BlockedLogistic(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         state_gradient = torch.empty_like(states) if wanted else None
         vector_gradient = torch.zeros_like(vectors) if wanted else None
-        total = states.new_zeros((), dtype=torch.float64)
+        total = states.new_zeros((), dtype=_summing(states))
         for first, last, left_out in _blocks(n, shared):
             block = states[first:last]
             scores = _scores(block, shared, first, last, left_out)
-            total += functional.softplus(scores).sum(dtype=torch.float64)
+            total += functional.softplus(scores).sum(dtype=total.dtype)
             if state_gradient is None or vector_gradient is None:
                 continue
             scores.sigmoid_()
@@ -234,6 +234,11 @@ class _BlockedLogistic(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return *(part * gradient for part in ctx.saved_tensors), None
+
+
+def _summing(states: Tensor) -> torch.dtype:
+    """What blocks' losses are added up in; Apple's devices know no float64."""
+    return states.dtype if states.device.type == "mps" else torch.float64
 
 
 def _blocks(pairs: int, shared: SharedArticles) -> Iterator[tuple[int, int, Tensor | None]]:

@@ -78,6 +78,7 @@ def customer_vectors(
             f"the history with number {int(lengths.argmin())} is empty and has no vector: "
             "leave such histories out"
         )
+    require_as_of(network, as_of)
     device = network.ids.weight.device
     vectors = np.empty((len(sequences), network.settings.dimensions), dtype=np.float32)
     # Of like length together, so that rows are short where histories are.
@@ -90,7 +91,7 @@ def customer_vectors(
                 sequences,
                 which,
                 network.settings.max_length,
-                None if as_of is None else as_of[which],
+                None if as_of is None or network.gaps is None else as_of[which],
             )
             states = network(rows.to(device), known).flatten(0, 1)[cells.to(device)]
             vectors[which] = states.float().cpu().numpy()
@@ -130,6 +131,15 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
             tied &= torch.arange(len(articles)) < target
             ranks.append(1 + (scores > own).sum(1) + tied.sum(1))
     return torch.cat(ranks).numpy() if ranks else np.empty(0, dtype=np.int64)
+
+
+def require_as_of(network: SASRec, as_of: NDArray[np.int32] | None) -> None:
+    """Raise :class:`DataError` where the network reads days that nobody tells."""
+    if network.gaps is not None and as_of is None:
+        raise DataError(
+            "the network reads the days to the as-of date (network.time_gaps), and no as-of date "
+            "is given: give as_of, a day for each history"
+        )
 
 
 @contextmanager

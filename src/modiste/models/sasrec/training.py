@@ -41,7 +41,7 @@ from modiste.models.sasrec.losses import (
 )
 from modiste.models.sasrec.negatives import NegativeSampler, Popularity, Uniform
 from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
+from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, require_as_of
 from modiste.models.sasrec.sequences import Sequences
 
 _CHECKPOINT, _STATE, _WEIGHTS = "checkpoint", "state.json", "state.safetensors"
@@ -319,6 +319,8 @@ class _Trainer:
                 "no history has purchases on two days, so there is nothing to learn an order "
                 "from: give more of the past"
             )
+        if validation is not None:
+            require_as_of(network, validation.as_of)
         self.steps_an_epoch = math.ceil(len(self.trainable) / settings.batch)
         self.articles = len(network.ids.weight)
         self.on_sale = np.arange(self.articles) if on_sale is None else np.sort(on_sale)
