@@ -143,6 +143,15 @@ def test_nothing_to_learn_from() -> None:
         train(make_network(), make_sequences([3, 2], basket=3), _settings(), device=CPU)
 
 
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_a_basket_that_fills_the_window_teaches_nothing(loss: str) -> None:
+    days = np.repeat([0, 1], 30).astype(np.int32)
+    items = (np.arange(60) % ARTICLES).astype(np.int32)
+    sequences = Sequences(items, days, np.array([0, 60]))
+    settings = _settings(loss=loss, random_windows=False)
+    assert train(make_network(), sequences, settings, device=CPU)[0].loss == 0
+
+
 def test_gaps_are_learnt_from() -> None:
     sequences = make_sequences(LENGTHS, basket=2)
     known = _validation()

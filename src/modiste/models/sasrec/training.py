@@ -375,6 +375,8 @@ class _Trainer:
             settings.random_windows,
             self.network.settings.time_gaps,
         ).to(self.device)
+        if not len(batch.targets):  # large baskets that fill a window each: nothing follows
+            return 0.0
         torch.manual_seed(int(rng.integers(1 << 62)))
         self.network.train()
         try:
