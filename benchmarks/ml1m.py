@@ -37,8 +37,10 @@ ITEMS = 3_416
 SETTINGS = {
     # The paper's loss and architecture: two blocks, one head, one negative.
     "bce": (
-        NetworkSettings(blocks=2, heads=1, dropout=0.5),
-        TrainingSettings(loss="bce", negatives=1, epochs=1000, patience=100),
+        NetworkSettings(blocks=2, heads=1, dropout=0.2),
+        TrainingSettings(
+            loss="bce", negatives=1, batch=64, weight_average=0.998, epochs=600, patience=60
+        ),
     ),
     "default": (
         NetworkSettings(blocks=2, heads=2, dropout=0.2),

@@ -98,15 +98,20 @@ def test_gbce(calibration: float) -> None:
         assert beta == 1
 
 
-def test_bce() -> None:
+@pytest.mark.parametrize("with_seen", [False, True])
+def test_bce(with_seen: bool) -> None:
     states, articles, targets = _leaves()
     drawn = Uniform(np.arange(ARTICLES)).draw_each(PAIRS, 2, np.random.default_rng(0))
-    loss = binary_cross_entropy(states, articles[targets], articles[drawn])
-    scores = torch.cat([targets[:, None], drawn], 1)
-    logits = (states[:, None] * articles[scores]).sum(-1)
-    wanted = torch.zeros_like(logits)
+    left_out = drawn == targets[:, None] if with_seen else None
+    loss = binary_cross_entropy(states, articles[targets], articles[drawn], left_out)
+    scored = torch.cat([targets[:, None], drawn], 1)
+    logits = (states[:, None] * articles[scored]).sum(-1)
+    wanted, weight = torch.zeros_like(logits), torch.ones_like(logits)
     wanted[:, 0] = 1
-    naive = functional.binary_cross_entropy_with_logits(logits, wanted)
+    if left_out is not None:
+        assert left_out.any()
+        weight[:, 1:] -= left_out.double()
+    naive = functional.binary_cross_entropy_with_logits(logits, wanted, weight)
     _same(loss, naive, (states, articles))
 
 

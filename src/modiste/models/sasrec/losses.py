@@ -112,7 +112,9 @@ def _bounds(sorted_segments: Tensor, segments: int) -> list[int]:
     return bounds
 
 
-def binary_cross_entropy(states: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+def binary_cross_entropy(
+    states: Tensor, positives: Tensor, negatives: Tensor, left_out: Tensor | None = None
+) -> Tensor:
     """Each pair against negatives of its own.
 
     Parameters
@@ -121,14 +123,18 @@ def binary_cross_entropy(states: Tensor, positives: Tensor, negatives: Tensor) -
         See the module.
     negatives
         float32, shape (n, k, d). All of it is in memory: for small k.
+    left_out
+        bool, shape (n, k): what was drawn and is no negative after all; None: nothing.
 
     Returns
     -------
     Mean over the pairs, and over the 1 + k terms of each.
     """
     positive = functional.softplus(-(states * positives).sum(-1))
-    negative = functional.softplus(torch.einsum("nd,nkd->nk", states, negatives)).sum(-1)
-    return (positive + negative).mean() / (1 + negatives.shape[1])
+    negative = functional.softplus(torch.einsum("nd,nkd->nk", states, negatives))
+    if left_out is not None:
+        negative = negative.masked_fill(left_out, 0)
+    return (positive + negative.sum(-1)).mean() / (1 + negatives.shape[1])
 
 
 def generalised_cross_entropy(

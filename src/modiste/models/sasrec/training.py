@@ -86,8 +86,7 @@ class TrainingSettings(BaseModel):
     leave_out_seen: bool = Field(
         default=True,
         description=(
-            "Whether the articles of a history are no negatives to it (softmax and gbce). Right "
-            "where bought articles are not recommended again, or are by another model."
+            "Whether the articles of a history are no negatives to it. Right where bought articles are not recommended again, or are by another model."
         ),
     )
     calibration: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -424,7 +423,13 @@ class _Trainer:
         positives = functional.embedding(column[batch.targets], vectors)
         if log_expected is None:
             negatives = functional.embedding(column[drawn], vectors)
-            return binary_cross_entropy(states, positives, negatives)
+            left_out = None
+            if settings.leave_out_seen:
+                left_out = torch.isin(
+                    batch.pair_segments[:, None] * self.articles + drawn,
+                    batch.window_segments * self.articles + batch.window_items,
+                )
+            return binary_cross_entropy(states, positives, negatives, left_out)
         drawn_column = columns_of(drawn, self.articles)
         seen = None
         if settings.leave_out_seen:
