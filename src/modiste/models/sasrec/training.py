@@ -86,7 +86,8 @@ class TrainingSettings(BaseModel):
     leave_out_seen: bool = Field(
         default=True,
         description=(
-            "Whether the articles of a history are no negatives to it. Right where bought articles are not recommended again, or are by another model."
+            "Whether the articles of a history are no negatives to it. Right where bought articles "
+            "are not recommended again, or are by another model."
         ),
     )
     calibration: Annotated[float, Field(ge=0, le=1)] = Field(
