@@ -15,8 +15,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Advance(Protocol):
     """Called for every finished item, or for several at once."""
 
-    def __call__(self, items: int = 1) -> None:
-        """Count so many more items as done."""
+    def __call__(self, items: int = 1, note: str = "") -> None:
+        """Count so many more items as done; the note (a loss, a metric) is shown beside them."""
 
 
 @contextmanager
@@ -53,7 +53,9 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
 
-        def advance(items: int = 1) -> None:
+        def advance(items: int = 1, note: str = "") -> None:
+            if note:
+                bar.update(task, description=f"{label}, {note}")
             bar.advance(task, items)
 
         yield advance
@@ -67,7 +69,7 @@ class _Lines:
         self._done = 0
         self._start = self._last = time.monotonic()
 
-    def __call__(self, items: int = 1) -> None:
+    def __call__(self, items: int = 1, note: str = "") -> None:
         self._done += items
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES and self._done < self._total:
@@ -76,7 +78,7 @@ class _Lines:
             left = elapsed / self._done * (self._total - self._done)
             print(  # noqa: T201  (this is the log)
                 f"{self._label}: {self._done:,}/{self._total:,}, {self._done / elapsed:,.1f}/s, "
-                f"{elapsed:.0f} s, {left:.0f} s left",
+                f"{elapsed:.0f} s, {left:.0f} s left" + (f", {note}" if note else ""),
                 file=sys.stderr,
                 flush=True,
             )

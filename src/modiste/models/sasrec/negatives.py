@@ -1,0 +1,103 @@
+"""Articles that were not bought, drawn to be told apart from those that were."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modiste.errors import DataError
+
+
+class Negatives(NamedTuple):
+    """Drawn articles.
+
+    Attributes
+    ----------
+    items
+        int64, shape (n,): article codes, each once, sorted.
+    log_expected
+        float32, shape (n,): logarithm of how often each is expected in a draw.
+    """
+
+    items: Tensor
+    log_expected: Tensor
+
+
+class NegativeSampler(Protocol):
+    """Draws articles, all histories of a batch sharing them."""
+
+    def draw(self, number: int, rng: np.random.Generator) -> Negatives:
+        """Draw ``number`` articles; fewer when some came up twice or there are not as many."""
+
+    def draw_each(self, rows: int, number: int, rng: np.random.Generator) -> Tensor:
+        """Draw anew for each of ``rows``: int64, shape (rows, number), repeats possible."""
+
+
+class Uniform:
+    """All articles alike, none twice.
+
+    Parameters
+    ----------
+    items
+        int64, shape (n,): the codes to draw from (those on sale).
+    """
+
+    def __init__(self, items: NDArray[np.int64]) -> None:
+        if not len(items):
+            raise DataError("there are no articles to draw negatives from: give the codes on sale")
+        self._items = np.sort(items)
+
+    def draw(self, number: int, rng: np.random.Generator) -> Negatives:
+        """Draw without replacement."""
+        kept = min(number, len(self._items))
+        chosen = np.sort(rng.choice(len(self._items), kept, replace=False, shuffle=False))
+        expected = np.full(kept, np.log(kept / len(self._items)), dtype=np.float32)
+        return Negatives(torch.from_numpy(self._items[chosen]), torch.from_numpy(expected))
+
+    def draw_each(self, rows: int, number: int, rng: np.random.Generator) -> Tensor:
+        """Draw with replacement."""
+        return torch.from_numpy(self._items[rng.integers(0, len(self._items), (rows, number))])
+
+
+class Popularity:
+    """Articles in proportion to a power of how often they were bought.
+
+    Parameters
+    ----------
+    counts
+        int64, shape (n_articles,): purchases of each; one of 0 is never drawn.
+    power
+        1: in proportion; 0: all that were bought alike. word2vec's 0.75 is a usual middle.
+    """
+
+    def __init__(self, counts: NDArray[np.int64], power: float = 1.0) -> None:
+        (self._items,) = counts.nonzero()
+        if not len(self._items):
+            raise DataError("no article was bought: there is no popularity to draw negatives by")
+        weights = counts[self._items].astype(np.float64) ** power
+        self._share = weights / weights.sum()
+        self._cumulative = np.cumsum(self._share)
+        self._cumulative[-1] = 1.0
+
+    def draw(self, number: int, rng: np.random.Generator) -> Negatives:
+        """Draw with replacement and keep each article once.
+
+        An article of share q is then expected ``1 - (1 - q) ** number`` times.
+        """
+        chosen = np.unique(self._draw(number, rng))
+        expected = -np.expm1(number * np.log1p(-np.minimum(self._share[chosen], 1 - 1e-12)))
+        return Negatives(
+            torch.from_numpy(self._items[chosen]),
+            torch.from_numpy(np.log(expected).astype(np.float32)),
+        )
+
+    def draw_each(self, rows: int, number: int, rng: np.random.Generator) -> Tensor:
+        """Draw with replacement."""
+        return torch.from_numpy(self._items[self._draw(rows * number, rng)].reshape(rows, number))
+
+    def _draw(self, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return np.searchsorted(self._cumulative, rng.random(number), side="right")

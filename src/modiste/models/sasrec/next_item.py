@@ -1,0 +1,165 @@
+"""Ranking of the one article that comes next: how sequence models are compared in the papers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modiste.errors import DataError
+from modiste.models.sasrec.layout import history_rows
+from modiste.models.sasrec.network import SASRec
+from modiste.models.sasrec.sequences import Sequences
+
+# Histories at once; the scores of 3,000 articles are then 3 MiB.
+_HISTORIES_IN_A_BATCH = 256
+
+
+@dataclass(frozen=True)
+class NextItems:
+    """Histories, and the one article that each goes on with.
+
+    Attributes
+    ----------
+    histories
+        What is known.
+    targets
+        int64, shape (n_sequences,): article codes.
+    as_of
+        int32, shape (n_sequences,): the day on which each is asked; None: gaps are not read.
+    """
+
+    histories: Sequences
+    targets: NDArray[np.int64]
+    as_of: NDArray[np.int32] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.histories) != len(self.targets):
+            raise DataError(
+                f"there are {len(self.histories):,} histories but {len(self.targets):,} articles "
+                "that come next: give one for each history"
+            )
+
+
+def customer_vectors(
+    network: SASRec,
+    sequences: Sequences,
+    as_of: NDArray[np.int32] | None = None,
+    articles: torch.Tensor | None = None,
+    batch: int = _HISTORIES_IN_A_BATCH,
+) -> NDArray[np.float32]:
+    """The last state of each history.
+
+    Parameters
+    ----------
+    network
+        Trained.
+    sequences
+        Of which none is empty.
+    as_of
+        int32, shape (n_sequences,): see :class:`NextItems`; needed where the network reads gaps.
+    articles
+        What ``network.item_vectors()`` gave, so that content is not projected at each call; None:
+        it is asked.
+    batch
+        Histories at once.
+
+    Returns
+    -------
+    float32, shape (n_sequences, dimensions).
+    """
+    lengths = sequences.lengths
+    if not lengths.all():
+        raise DataError(
+            f"the history with number {int(lengths.argmin())} is empty and has no vector: "
+            "leave such histories out"
+        )
+    require_as_of(network, as_of)
+    device = network.ids.weight.device
+    vectors = np.empty((len(sequences), network.settings.dimensions), dtype=np.float32)
+    # Of like length together, so that rows are short where histories are.
+    order = np.argsort(lengths, kind="stable")
+    with _evaluating(network):
+        known = network.item_vectors() if articles is None else articles
+        for first in range(0, len(order), batch):
+            which = order[first : first + batch]
+            rows, cells = history_rows(
+                sequences,
+                which,
+                network.settings.max_length,
+                None if as_of is None or network.gaps is None else as_of[which],
+            )
+            states = network(rows.to(device), known).flatten(0, 1)[cells.to(device)]
+            vectors[which] = states.float().cpu().numpy()
+    return vectors
+
+
+def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
+    """Rank of each target among all articles without those of its history.
+
+    Parameters
+    ----------
+    network
+        Trained.
+    asked
+        Histories and targets. A target that is in its own history is ranked all the same.
+
+    Returns
+    -------
+    int64, shape (n_sequences,): 1 is best. Of equal scores the lower article code goes first.
+    """
+    histories = asked.histories
+    with _evaluating(network):
+        known = network.item_vectors()
+        vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of, known))
+        articles = known.float().cpu()
+        ranks = []
+        for first in range(0, len(histories), _HISTORIES_IN_A_BATCH):
+            last = min(first + _HISTORIES_IN_A_BATCH, len(histories))
+            scores = vectors[first:last] @ articles.t()
+            target = torch.from_numpy(asked.targets[first:last])[:, None]
+            own = scores.gather(1, target)
+            offsets = histories.offsets[first : last + 1]
+            seen = torch.from_numpy(histories.items[offsets[0] : offsets[-1]].astype(np.int64))
+            row = torch.from_numpy(np.repeat(np.arange(last - first), np.diff(offsets)))
+            scores[row, seen] = -torch.inf
+            tied = scores == own
+            tied &= torch.arange(len(articles)) < target
+            ranks.append(1 + (scores > own).sum(1) + tied.sum(1))
+    return torch.cat(ranks).numpy() if ranks else np.empty(0, dtype=np.int64)
+
+
+def require_as_of(network: SASRec, as_of: NDArray[np.int32] | None) -> None:
+    """Raise :class:`DataError` where the network reads days that nobody tells."""
+    if network.gaps is not None and as_of is None:
+        raise DataError(
+            "the network reads the days to the as-of date (network.time_gaps), and no as-of date "
+            "is given: give as_of, a day for each history"
+        )
+
+
+@contextmanager
+def _evaluating(network: SASRec) -> Iterator[None]:
+    """Within the block nothing is dropped and no gradients are kept."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.train(was_training)
+
+
+def ndcg_at(ranks: NDArray[np.int64], k: int) -> float:
+    """Mean of 1 / log2(1 + rank) where the rank is at most ``k``, else 0."""
+    gain = np.where(ranks <= k, 1 / np.log2(ranks + 1), 0)
+    return float(gain.mean()) if len(ranks) else 0.0
+
+
+def recall_at(ranks: NDArray[np.int64], k: int) -> float:
+    """Share of the targets ranked among the first ``k``."""
+    return float((ranks <= k).mean()) if len(ranks) else 0.0
