@@ -1,0 +1,1 @@
+"""SASRec: self-attention over what a customer bought, in the order of the days."""
