@@ -229,7 +229,7 @@ def test_targets_do_not_depend_on_windows_or_rows() -> None:
 def test_every_article_of_the_next_basket_is_met_equally_often() -> None:
     purchases = [[(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)]]
     windows = training_windows(sequences_from(purchases), WindowSettings(max_length=10))
-    met = defaultdict(Counter)
+    met: dict[int, Counter[int]] = defaultdict(Counter)
     for epoch in range(6):
         found = targets_of(packed_batches(windows, 1, 1, epoch), windows)
         # Basket-mates share the next basket out among them.

@@ -35,6 +35,9 @@ from modiste.models.sasrec.sequences import (
     sequences_of,
 )
 
+# Customer, and their (day, article, price, channel).
+Shown = list[tuple[int, list[tuple[int, int, float, int]]]]
+
 ALL = SequenceSettings(channels=True, prices=True)
 
 
@@ -69,7 +72,7 @@ def naive(
     ]
 
 
-def shown(sequences: Sequences) -> list[tuple[int, list[tuple[int, int, float, int]]]]:
+def shown(sequences: Sequences) -> Shown:
     assert sequences.customers is not None
     assert sequences.prices is not None
     assert sequences.channels is not None
@@ -217,12 +220,12 @@ def test_baskets(purchases: list[Purchases]) -> None:
 
 def test_a_damaged_folder_is_told(small_shop: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    with pytest.raises(DataError, match="items.npy is missing"):
+    with pytest.raises(DataError, match=r"items\.npy is missing"):
         Sequences.load(folder)
     build_sequences(small_shop.until(small_shop.next_day), folder)
     whole = (folder / "days.npy").read_bytes()
     (folder / "days.npy").write_bytes(whole[:200])
-    with pytest.raises(DataError, match="days.npy is damaged"):
+    with pytest.raises(DataError, match=r"days\.npy is damaged"):
         Sequences.load(folder)
     np.save(folder / "days.npy", np.zeros(3, np.int32))
     with pytest.raises(DataError, match="items but 3 days"):
