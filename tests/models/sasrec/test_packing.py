@@ -9,7 +9,6 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 import pytest
-from histories import START_DAY, Purchases, baskets_of, day, many_purchases, sequences_from
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from modiste.models.sasrec.windows import (
     last_windows,
     training_windows,
 )
+from purchase_histories import START_DAY, Purchases, baskets_of, day, many_purchases, sequences_from
 
 lengths_and_width = st.integers(1, 30).flatmap(
     lambda width: st.tuples(st.lists(st.integers(1, width), max_size=200), st.just(width))
@@ -91,14 +91,13 @@ def check_batches(batches: Batches, windows: Windows, purchases: list[Purchases]
     numbers = sequences.basket_numbers()
     met = []
     for batch in batches:
-        for array in (batch.items, batch.targets):
-            assert array.dtype == np.int64
-            assert array.shape == batch.segments.shape
+        assert batch.items.dtype == batch.targets.dtype == np.int64
+        assert batch.items.shape == batch.targets.shape == batch.segments.shape
         filled = batch.segments.ravel() != NONE
         assert filled.sum() == windows.length[batch.windows].sum()
         assert (batch.targets.ravel()[~filled] == NONE).all()
-        for array in (batch.items, batch.baskets, batch.positions, batch.days):
-            assert (array.ravel()[~filled] == 0).all()
+        for name in ("items", "baskets", "positions", "days"):
+            assert (getattr(batch, name).ravel()[~filled] == 0).all()
         for place, (window, slots) in enumerate(segments_of(batch).items()):
             met.append(window)
             start, length = int(windows.start[window]), int(windows.length[window])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from histories import Purchases, baskets_of, day, many_purchases, sequences_from
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from modiste.models.sasrec.windows import (
     training_windows,
     validation,
 )
+from purchase_histories import Purchases, baskets_of, day, many_purchases, sequences_from
 
 cuts = st.one_of(st.none(), st.integers(0, 14))
 

@@ -255,9 +255,9 @@ def _join(pieces: list[Path], folder: Path) -> None:
             )
             for piece, base in zip(pieces, bases[:-1], strict=True):
                 values = np.load(_file(piece, name), allow_pickle=False)
-                out.write(values if not extra else (values[:-1] + base).astype(dtype))
+                out.write(((values[:-1] + base).astype(dtype) if extra else values).data)
             if extra:
-                out.write(bases[-1:].astype(dtype))
+                out.write(bases[-1:].astype(dtype).data)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -169,9 +169,10 @@ def ragged(
     start: npt.NDArray[np.int64], size: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.int64]:
     """The numbers ``start`` to ``start + size`` of each pair, one range behind the other."""
-    ends = np.cumsum(size)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(start - (ends - size), size)
+    ends = np.cumsum(size, dtype=np.int64)
+    numbers = np.arange(ends[-1] if len(ends) else 0)
+    numbers += np.repeat(start - (ends - size), size)
+    return numbers
 
 
 def _last_windows(
