@@ -7,14 +7,15 @@ the data ends, and beside them the same arrays by bare Polars, which holds all t
 memory; each in a process of its own. Then, for each length, again in a process of its own: training
 windows before the last seven days, packed rows, and one epoch of batches with targets.
 
-Fill is the share of slots that hold an item: in packed rows; in batches of windows sorted by
-length, each as wide as its longest; and when every window is padded to the full length. Attended is
+Fill is the share of slots that hold an item: in packed rows; in batches of equally long windows,
+each as wide as its longest; and when every window is padded to the full length. Attended is
 the share of the pairs of slots in a row that lie in one window. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import shutil
 import sys
@@ -28,7 +29,7 @@ from typing import Any
 from machine import describe_machine
 from processes import measure
 
-# Slots of a batch, packed or padded.
+# Slots of a batch, packed or bucketed.
 _BATCH_SLOTS = 25_600
 
 
@@ -65,6 +66,10 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             shutil.rmtree(work / which, ignore_errors=True)
             rounds.append(part(options.prepared, which, work / which, workers))
             print(which, rounds[-1], flush=True)
+    same = all(
+        filecmp.cmp(path, work / "peer" / path.name, shallow=False)
+        for path in (work / "ours").glob("*.npy")
+    )
     by_length = {}
     for length in options.lengths:
         used = part(options.prepared, "batches", work / "ours", ["--lengths", str(length)])
@@ -76,6 +81,7 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "benchmark": "sequences",
         "sequences": {which: min(rounds, key=_seconds) for which, rounds in made.items()},
         "rounds": made,
+        "same_bytes": same,
         "megabytes": round(size / 1e6, 1),
         "batches": by_length,
         "machine": describe_machine(),
@@ -131,7 +137,7 @@ def make_with_polars(prepared: Path, out: Path) -> None:
 def batches(prepared: Path, sequences_folder: Path, length: int) -> dict[str, Any]:
     """One epoch of training batches, and fill rates of training and of encoding."""
     from modiste.data.dataset import Dataset
-    from modiste.models.sasrec.packing import packed_batches, padded_batches
+    from modiste.models.sasrec.packing import bucketed_batches, packed_batches, padded_batches
     from modiste.models.sasrec.sequences import Sequences
     from modiste.models.sasrec.windows import WindowSettings, last_windows, training_windows
 
@@ -144,11 +150,11 @@ def batches(prepared: Path, sequences_folder: Path, length: int) -> dict[str, An
     ready = time.perf_counter()
     items = sum(int((batch.segments >= 0).sum()) for batch in packed)
     finished = time.perf_counter()
-    padded = padded_batches(windows, _BATCH_SLOTS)
+    bucketed = bucketed_batches(windows, _BATCH_SLOTS, 0, 0)
     latest = last_windows(sequences, length)
     encoded = {
         "packed": packed_batches(latest, _BATCH_SLOTS // length, 0, 0),
-        "padded": padded_batches(latest, _BATCH_SLOTS),
+        "bucketed": padded_batches(latest, _BATCH_SLOTS),
     }
     return {
         "sequences": len(sequences),
@@ -156,19 +162,19 @@ def batches(prepared: Path, sequences_folder: Path, length: int) -> dict[str, An
         "baskets": len(sequences.baskets) - 1,
         "windows": len(windows),
         "trained_items": items,
-        "batches": {"packed": len(packed), "padded": len(padded)},
+        "batches": {"packed": len(packed), "bucketed": len(bucketed)},
         "cut_seconds": round(cut - started, 2),
         "pack_seconds": round(ready - cut, 2),
         "epoch_seconds": round(finished - ready, 2),
         "items_per_second": round(items / (finished - ready)),
         "fill": {
             "packed": round(packed.fill_rate, 5),
-            "padded by length": round(padded.fill_rate, 5),
+            "bucketed": round(bucketed.fill_rate, 5),
             "padded to full length": round(items / len(windows) / length, 5),
         },
         "attended": {
             "packed": round(packed.attended_share, 4),
-            "padded by length": round(padded.attended_share, 4),
+            "bucketed": round(bucketed.attended_share, 4),
         },
         "encoding fill": {which: round(each.fill_rate, 5) for which, each in encoded.items()},
         "encoding attended": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import date
 
@@ -16,6 +17,7 @@ from modiste.models.sasrec.packing import (
     NONE,
     Batch,
     Batches,
+    bucketed_batches,
     pack,
     packed_batches,
     padded_batches,
@@ -151,7 +153,7 @@ def test_batches_hold_every_window_once(
     ):
         for batches in (
             packed_batches(windows, batch_rows, 1, epoch),
-            padded_batches(windows, 3 * length, 1, epoch),
+            bucketed_batches(windows, 3 * length, 1, epoch),
         ):
             check_batches(batches, windows, purchases)
             slots = sum(batch.items.size for batch in batches)
@@ -189,15 +191,17 @@ def equal(one: Batch, other: Batch) -> bool:
     )
 
 
-def test_the_seed_and_the_epoch_decide() -> None:
+@pytest.mark.parametrize(("make", "size"), [(packed_batches, 8), (bucketed_batches, 128)])
+def test_the_seed_and_the_epoch_decide(
+    make: Callable[[Windows, int, int, int], Batches], size: int
+) -> None:
     windows = training_windows(some_sequences(), WindowSettings(max_length=16))
-    batches = packed_batches(windows, 8, 1, 0)
-    again = packed_batches(windows, 8, 1, 0)
+    batches, again = make(windows, size, 1, 0), make(windows, size, 1, 0)
     assert len(batches) > 3
     assert all(equal(one, other) for one, other in zip(batches, again, strict=True))
     # A batch does not depend on those asked for before it.
-    assert equal(packed_batches(windows, 8, 1, 0)[2], list(batches)[2])
-    for other in (packed_batches(windows, 8, 2, 0), packed_batches(windows, 8, 1, 1)):
+    assert equal(make(windows, size, 1, 0)[2], list(batches)[2])
+    for other in (make(windows, size, 2, 0), make(windows, size, 1, 1)):
         assert len(other) == len(batches)
         assert not any(equal(one, two) for one, two in zip(batches, other, strict=True))
     with pytest.raises(IndexError):
@@ -222,7 +226,7 @@ def test_targets_do_not_depend_on_windows_or_rows() -> None:
     other = training_windows(sequences, WindowSettings(max_length=9, stride=4))
     expected = targets_of(packed_batches(one, 8, 1, 3), one)
     assert targets_of(packed_batches(other, 5, 1, 3), other) == expected
-    assert targets_of(padded_batches(other, 100, 1, 3), other) == expected
+    assert targets_of(bucketed_batches(other, 100, 1, 3), other) == expected
 
 
 def test_every_article_of_the_next_basket_is_met_equally_often() -> None:
@@ -272,10 +276,13 @@ def test_channels_and_prices_go_along() -> None:
 
 def test_padded_batches_are_as_wide_as_their_longest() -> None:
     windows = last_windows(some_sequences(), 16)
-    for batch in padded_batches(windows, 64):
-        assert batch.items.size <= 64
-        assert batch.items.shape[1] == windows.length[batch.windows].max()
-        assert (
-            batch.ends + 1
-            == np.arange(len(batch.windows)) * batch.items.shape[1] + windows.length[batch.windows]
-        ).all()
+    batches = padded_batches(windows, 64)
+    met = np.concatenate([batch.windows for batch in batches])
+    assert sorted(met) == list(range(len(windows)))
+    assert (np.diff(windows.length[met]) <= 0).all()
+    for batch in batches:
+        lengths = windows.length[batch.windows]
+        rows, width = batch.items.shape
+        assert rows * width <= 64
+        assert width == lengths.max()
+        assert batch.ends.tolist() == (np.arange(rows) * width + lengths - 1).tolist()

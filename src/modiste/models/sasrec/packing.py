@@ -1,10 +1,14 @@
-"""Batches of windows: several to a row, or padded, and what each position is to predict.
+"""Batches of windows: several to a row, or of a length, and what each position is to predict.
 
 Most histories are short. Packed, rows of ``max_length`` slots hold several windows, one behind the
 other, and attention stays inside each. Which windows share a row is decided on the histogram of the
 lengths by best-fit decreasing, placing all windows of one length at once (Krell et al., "Efficient
 sequence packing without cross-contamination", 2021): the work grows with the number of lengths and
 not of customers.
+
+The other way is batches of equally long windows, one a row. Both leave hardly a slot empty where
+there are many windows of each length. Packed rows mask most of their attention, which costs as much
+as if it were used; batches of a length hold customers that are alike in that.
 
 The target of a position is one article of the customer's next basket, another one each epoch. In
 an epoch basket-mates are given the next basket's articles in turn, beginning anywhere, and in the
@@ -191,32 +195,71 @@ def packed_batches(windows: Windows, batch_rows: int, seed: int, epoch: int) -> 
     )
 
 
-def padded_batches(windows: Windows, batch_slots: int, seed: int = 0, epoch: int = 0) -> Batches:
-    """Batches of one window a row, longest first, each as wide as its longest window.
+def bucketed_batches(windows: Windows, batch_slots: int, seed: int, epoch: int) -> Batches:
+    """Batches of equally long windows, one a row, every window once, the batches in random order.
 
     Parameters
     ----------
     windows
-        Every one is in one batch.
+        Each takes a row as wide as its batch's longest.
     batch_slots
         Rows times width of a batch, at most; a window that is longer has a batch of its own.
     seed, epoch
-        Decide the targets.
+        Decide which of the equally long share a batch, the order of the batches, and the targets.
+        The number of batches is the same for any.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    mixed = rng.permutation(len(windows))
+    order = mixed[np.argsort(-windows.length[mixed], kind="stable")]
+    starts, sizes = _buckets(windows.length[order], batch_slots)
+    drawn = rng.permutation(len(starts))
+    return _one_a_row(
+        windows, order[ragged(starts[drawn], sizes[drawn])], sizes[drawn], seed, epoch
+    )
+
+
+def padded_batches(windows: Windows, batch_slots: int) -> Batches:
+    """Batches of one window a row, longest first: to encode.
+
+    Parameters
+    ----------
+    windows
+        Each takes a row as wide as its batch's longest.
+    batch_slots
+        Rows times width of a batch, at most; a window that is longer has a batch of its own.
     """
     order = np.argsort(-windows.length, kind="stable")
-    widths = windows.length[order]
+    _, sizes = _buckets(windows.length[order], batch_slots)
+    return _one_a_row(windows, order, sizes, seed=0, epoch=0)
+
+
+def _buckets(
+    falling: npt.NDArray[np.int32], batch_slots: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First window and number of windows of each batch, of windows whose lengths are falling."""
     bounds = [0]
-    while bounds[-1] < len(order):
-        rows = max(1, batch_slots // int(widths[bounds[-1]]))
-        bounds.append(min(bounds[-1] + rows, len(order)))
-    sizes = np.diff(bounds)
+    while bounds[-1] < len(falling):
+        rows = max(1, batch_slots // int(falling[bounds[-1]]))
+        bounds.append(min(bounds[-1] + rows, len(falling)))
+    return np.array(bounds[:-1], np.int64), np.diff(bounds)
+
+
+def _one_a_row(
+    windows: Windows,
+    order: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    seed: int,
+    epoch: int,
+) -> Batches:
+    """Batches of ``sizes`` windows in this order, the longest of each first."""
+    bounds = np.append(0, np.cumsum(sizes))
     return Batches(
         windows,
         order,
-        np.array(bounds),
+        bounds,
         ragged(np.zeros(len(sizes), np.int64), sizes),
         np.zeros(len(order), np.int64),
-        np.stack([sizes, widths[bounds[:-1]]], axis=1).astype(np.int64),
+        np.stack([sizes, windows.length[order[bounds[:-1]]].astype(np.int64)], axis=1),
         seed,
         epoch,
     )
