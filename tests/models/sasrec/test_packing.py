@@ -226,6 +226,7 @@ def test_targets_do_not_depend_on_windows_or_rows() -> None:
     other = training_windows(sequences, WindowSettings(max_length=9, stride=4))
     expected = targets_of(packed_batches(one, 8, 1, 3), one)
     assert targets_of(packed_batches(other, 5, 1, 3), other) == expected
+    assert targets_of(packed_batches(one, 8, 2, 3), one) != expected
     assert targets_of(bucketed_batches(other, 100, 1, 3), other) == expected
 
 
