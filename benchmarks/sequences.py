@@ -18,6 +18,7 @@ import argparse
 import filecmp
 import json
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -79,7 +80,10 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in (work / "ours").glob("*.npy"))
     return {
         "benchmark": "sequences",
-        "sequences": {which: min(rounds, key=_seconds) for which, rounds in made.items()},
+        "medians": {
+            which: {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+            for which, rounds in made.items()
+        },
         "rounds": made,
         "same_bytes": same,
         "megabytes": round(size / 1e6, 1),
@@ -181,10 +185,6 @@ def batches(prepared: Path, sequences_folder: Path, length: int) -> dict[str, An
             which: round(each.attended_share, 4) for which, each in encoded.items()
         },
     }
-
-
-def _seconds(used: dict[str, float]) -> float:
-    return used["seconds"]
 
 
 if __name__ == "__main__":
