@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from modiste.data.dataset import Dataset
 from shops import write_prepared
@@ -15,6 +16,12 @@ from shops import write_prepared
 SMALL_SHOP_START = date(2020, 6, 1)
 SMALL_SHOP_DAYS = 60
 SMALL_SHOP_ARTICLES = 40
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_of_torch() -> None:
+    """Let the tests' processes share the cores, not each of them take all."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
