@@ -155,7 +155,7 @@ def run_article_stages(
         mapped = run.stage(
             "map",
             lambda folder: draw_map(history, embedded, images, folder),
-            settings={"images": str(images)},
+            settings={"images": str(images), "as_of": as_of},
             code=(*_CODE, "modiste.report"),
             needs=["ingest", "embed"],
         )
