@@ -12,6 +12,11 @@ from typing import Protocol
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+def say(line: str) -> None:
+    """Print a line of the log of long work, on stderr."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201  (this is the log)
+
+
 class Advance(Protocol):
     """Called for every finished item, or for several at once."""
 
@@ -76,9 +81,7 @@ class _Lines:
             self._last = now
             elapsed = now - self._start
             left = elapsed / self._done * (self._total - self._done)
-            print(  # noqa: T201  (this is the log)
+            say(
                 f"{self._label}: {self._done:,}/{self._total:,}, {self._done / elapsed:,.1f}/s, "
-                f"{elapsed:.0f} s, {left:.0f} s left" + (f", {note}" if note else ""),
-                file=sys.stderr,
-                flush=True,
+                f"{elapsed:.0f} s, {left:.0f} s left" + (f", {note}" if note else "")
             )

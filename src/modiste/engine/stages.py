@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -23,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from modiste.engine.files import atomic_file, atomic_folder, remove_partials
 from modiste.engine.memory import PeakMemory
+from modiste.engine.progress import say
 from modiste.errors import RunError
 
 _KEY_FILE = "stage.json"
@@ -216,4 +216,4 @@ def _code_hash(module_name: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"modiste: {line}", file=sys.stderr, flush=True)  # noqa: T201  (the run's log)
+    say(f"modiste: {line}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modiste.errors import DataError
+from modiste.errors import ConfigError, DataError
 
 # 4,096 rows of 768 dimensions are 25 MB in float64: large enough for BLAS, small beside the file.
 ROWS_PER_BLOCK = 4096
@@ -55,4 +55,19 @@ def check_dimensions(vectors: NDArray[np.floating[Any]], dimensions: int) -> Non
             f"the reduction was fitted on vectors of {dimensions} dimensions and cannot place "
             f"an array of shape {vectors.shape}: encode the texts with the same sentence model, "
             "or fit the reduction again"
+        )
+
+
+def check_components(n_components: int | None, dimensions: int) -> None:
+    """Refuse more components than the vectors have dimensions.
+
+    Raises
+    ------
+    ConfigError
+        When more are asked for.
+    """
+    if n_components is not None and n_components > dimensions:
+        raise ConfigError(
+            f"n_components is {n_components}, but the vectors have only {dimensions} "
+            f"dimensions: ask for {dimensions} at most"
         )

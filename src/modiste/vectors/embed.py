@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modiste.engine.progress import progress
+from modiste.engine.progress import progress, say
 from modiste.vectors.article_vectors import ArticleVectors
 from modiste.vectors.encoder import Encoder
 from modiste.vectors.store import VectorStore, key_of
@@ -68,11 +67,9 @@ def embed_articles(
     distinct = texts.filter(texts != "").unique().sort().to_list()
     found = store.load(map(_key, distinct))
     missing = [each for each in distinct if _key(each) not in found]
-    print(  # noqa: T201  (the log of a long stage)
+    say(
         f"{len(texts):,} articles with {len(distinct):,} distinct texts, {len(missing):,} of them "
         f"to be embedded with {encoder.name} ({encoder.precision})",
-        file=sys.stderr,
-        flush=True,
     )
     if missing:
         _embed_into(store, encoder, missing, chunk)
@@ -91,16 +88,15 @@ def _embed_into(store: VectorStore, encoder: Encoder, texts: Sequence[str], chun
     lengths = np.array([len(each) for each in tokens])
     cut = int((lengths >= encoder.longest).sum())
     if cut:
-        print(  # noqa: T201
+        say(
             f"{cut:,} texts are as long as the model reads ({encoder.longest} tokens), or longer "
             "and cut off there",
-            file=sys.stderr,
         )
     # Short ones first; texts of one length lie together, so that batches are full.
     order = np.argsort(lengths, kind="stable").tolist()
     spread = np.linspace(0, len(order) - 1, min(_CHECKED, len(order))).astype(int)
     lowest = encoder.check([texts[order[place]] for place in spread])
-    print(f"lowest cosine to 32 bits on {len(spread)} texts: {lowest:.5f}", file=sys.stderr)  # noqa: T201
+    say(f"lowest cosine to 32 bits on {len(spread)} texts: {lowest:.5f}")
     with progress("tokens embedded", int(lengths.sum())) as advance:
         for start in range(0, len(order), chunk):
             rows = order[start : start + chunk]

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.engine.progress import progress
-from modiste.errors import ConfigError, DataError
+from modiste.errors import DataError
 from modiste.vectors.article_vectors import unit_rows
-from modiste.vectors.blocks import check_dimensions, checked_blocks
+from modiste.vectors.blocks import check_components, check_dimensions, checked_blocks
 from modiste.vectors.principal_components import PrincipalComponents
 
 _STATE = "landmark_umap.json"
@@ -118,12 +118,7 @@ class LandmarkUmap:
         DataError
             When no row is other than zero, or one has a value that is not finite.
         """
-        dimensions = vectors.shape[-1]
-        if self.n_components is not None and self.n_components > dimensions:
-            raise ConfigError(
-                f"n_components is {self.n_components}, but the vectors have only {dimensions} "
-                f"dimensions: ask for {dimensions} at most"
-            )
+        check_components(self.n_components, vectors.shape[-1])
         self.principal = PrincipalComponents("plain", variance=self.variance).fit(vectors)
         known = np.flatnonzero(
             np.concatenate([block.any(axis=1) for _, block in checked_blocks(vectors)])

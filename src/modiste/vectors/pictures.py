@@ -8,7 +8,6 @@ vectors (reduction, index, recommending) is done with these, too.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.images import picture_file
-from modiste.engine.progress import Advance, progress
+from modiste.engine.progress import Advance, progress, say
 from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 from modiste.vectors.encoder import EncoderError, load_model
@@ -194,7 +193,7 @@ def embed_pictures(
     distinct = dict(sorted((key, file) for file, key in keys.items()))
     found = store.load(distinct)
     missing = {key: file for key, file in distinct.items() if key not in found}
-    _say(
+    say(
         f"{shown:,} of {len(files):,} articles have a picture; {len(distinct):,} distinct ones, "
         f"{len(missing):,} of them to be embedded with {encoder.name}"
     )
@@ -283,14 +282,10 @@ def _say_broken(
         return
     articles = sum(file is not None and keys.get(file) not in found for file in files)
     first = min(broken)
-    _say(
+    say(
         f"{len(broken):,} pictures cannot be read, and {articles:,} articles are taken to have "
         f"none; the first is {first} ({broken[first]})"
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201  (the log of a long stage)
 
 
 def joined(text: ArticleVectors, pictures: ArticleVectors, weight: float) -> ArticleVectors:

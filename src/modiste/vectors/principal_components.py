@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from modiste.errors import ConfigError, DataError
+from modiste.errors import DataError
 from modiste.vectors.article_vectors import unit_rows
-from modiste.vectors.blocks import check_dimensions, checked_blocks
+from modiste.vectors.blocks import check_components, check_dimensions, checked_blocks
 
 Kind = Literal["plain", "centred", "whitened"]
 
@@ -93,12 +93,7 @@ class PrincipalComponents:
         DataError
             When no row is other than zero, or one has a value that is not finite.
         """
-        dimensions = vectors.shape[-1]
-        if self.n_components is not None and self.n_components > dimensions:
-            raise ConfigError(
-                f"n_components is {self.n_components}, but the vectors have only {dimensions} "
-                f"dimensions: ask for {dimensions} at most"
-            )
+        check_components(self.n_components, vectors.shape[-1])
         # On one thread: how several share the sums differs from one process to the next, in the
         # last bits, and two runs would not be the same.
         with threadpool_limits(limits=1, user_api="blas"):

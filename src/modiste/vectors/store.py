@@ -9,7 +9,6 @@ made again.
 from __future__ import annotations
 
 import hashlib
-import sys
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.engine.files import atomic_file
+from modiste.engine.progress import say
 
 Vectors = NDArray[np.float32]
 
@@ -50,11 +50,7 @@ class VectorStore:
                 if len(kept) != len(vectors):
                     raise ValueError("as many keys as vectors are expected")
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                print(  # noqa: T201  (damage is said, not hidden)
-                    f"{chunk} is damaged ({error}): what it held is embedded again",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"{chunk} is damaged ({error}): what it held is embedded again")
                 chunk.unlink()
                 continue
             keyed = zip((key.tobytes() for key in kept), vectors, strict=True)

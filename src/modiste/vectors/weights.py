@@ -7,12 +7,12 @@ import importlib.metadata
 import json
 import os
 import shutil
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from modiste.engine.files import atomic_file, atomic_folder
+from modiste.engine.progress import say
 from modiste.errors import ModisteError
 
 
@@ -241,11 +241,7 @@ def _on_hub(repository: str, _: str) -> Path | str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    print(  # noqa: T201  (nothing is downloaded without a word)
-        f"the sentence model {repository} is not on this machine: asking the hub for it …",
-        file=sys.stderr,
-        flush=True,
-    )
+    say(f"the sentence model {repository} is not on this machine: asking the hub for it …")
     try:
         # The one format of the weights that is read here, and what belongs to it.
         folder = Path(
