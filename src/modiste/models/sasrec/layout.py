@@ -40,6 +40,8 @@ class TrainingBatch:
         history.
     targets
         int64, shape (n_pairs,): article codes of the next basket.
+    target_days
+        int64, shape (n_pairs,): the days on which they were bought, as the sequences count days.
     pair_segments
         int64, shape (n_pairs,): the history of each pair, sorted.
     window_items
@@ -51,6 +53,7 @@ class TrainingBatch:
     rows: Rows
     sources: Tensor
     targets: Tensor
+    target_days: Tensor
     pair_segments: Tensor
     window_items: Tensor
     window_segments: Tensor
@@ -64,6 +67,7 @@ class TrainingBatch:
                 for part in (
                     self.sources,
                     self.targets,
+                    self.target_days,
                     self.pair_segments,
                     self.window_items,
                     self.window_segments,
@@ -119,6 +123,7 @@ def training_batch(
         rows,
         torch.from_numpy(cells[input_number[source]]),
         torch.from_numpy(items[target]),
+        torch.from_numpy(days[target].astype(np.int64)),
         torch.from_numpy(segment[source]),
         torch.from_numpy(items),
         torch.from_numpy(segment),

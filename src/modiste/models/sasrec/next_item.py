@@ -31,11 +31,19 @@ class NextItems:
         int64, shape (n_sequences,): article codes.
     as_of
         int32, shape (n_sequences,): the day on which each is asked; None: gaps are not read.
+    log_share
+        float32, shape (n_articles,): added to the scores, see
+        :class:`~modiste.models.sasrec.popularity_prior.PopularityPrior`; what is minus infinity is
+        not ranked. None: nothing.
+    leave_out_seen
+        Whether the articles of a history are not ranked, as in the papers.
     """
 
     histories: Sequences
     targets: NDArray[np.int64]
     as_of: NDArray[np.int32] | None = None
+    log_share: NDArray[np.float32] | None = None
+    leave_out_seen: bool = True
 
     def __post_init__(self) -> None:
         if len(self.histories) != len(self.targets):
@@ -99,7 +107,7 @@ def customer_vectors(
 
 
 def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
-    """Rank of each target among all articles without those of its history.
+    """Rank of each target among all articles, usually without those of its history.
 
     Parameters
     ----------
@@ -117,16 +125,20 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
         known = network.item_vectors()
         vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of, known))
         articles = known.float().cpu()
+        prior = None if asked.log_share is None else torch.from_numpy(asked.log_share)
         ranks = []
         for first in range(0, len(histories), _HISTORIES_IN_A_BATCH):
             last = min(first + _HISTORIES_IN_A_BATCH, len(histories))
             scores = vectors[first:last] @ articles.t()
+            if prior is not None:
+                scores += prior
             target = torch.from_numpy(asked.targets[first:last])[:, None]
             own = scores.gather(1, target)
-            offsets = histories.offsets[first : last + 1]
-            seen = torch.from_numpy(histories.items[offsets[0] : offsets[-1]].astype(np.int64))
-            row = torch.from_numpy(np.repeat(np.arange(last - first), np.diff(offsets)))
-            scores[row, seen] = -torch.inf
+            if asked.leave_out_seen:
+                offsets = histories.offsets[first : last + 1]
+                seen = torch.from_numpy(histories.items[offsets[0] : offsets[-1]].astype(np.int64))
+                row = torch.from_numpy(np.repeat(np.arange(last - first), np.diff(offsets)))
+                scores[row, seen] = -torch.inf
             tied = scores == own
             tied &= torch.arange(len(articles)) < target
             ranks.append(1 + (scores > own).sum(1) + tied.sum(1))
