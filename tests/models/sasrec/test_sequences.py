@@ -28,10 +28,7 @@ from purchase_histories import (
     START,
     START_DAY,
     Purchases,
-    baskets_of,
     day,
-    many_purchases,
-    sequences_from,
     write_history,
 )
 
@@ -181,7 +178,7 @@ def test_a_history_of(length: int, tmp_path: Path) -> None:
     assert built.customers.tolist() == [2, 4]
     assert built.lengths.tolist() == [length, 1]
     assert built.items.tolist() == [*range(length), 7]
-    assert built.basket_numbers().tolist() == [*(number // 3 for number in range(length)), 0]
+    assert (built.days - START_DAY).tolist() == [*(when for _, when in pairs), 0]
 
 
 @pytest.mark.parametrize("customers", [0, 3])
@@ -191,31 +188,6 @@ def test_no_purchases(customers: int, tmp_path: Path) -> None:
     assert len(built) == 0
     assert built.items.shape == built.days.shape == (0,)
     assert built.offsets.tolist() == [0]
-    assert built.baskets.tolist() == [0]
-    assert built.basket_numbers().shape == (0,)
-    assert built.baskets_before(day(1)).shape == (0,)
-
-
-@given(purchases=many_purchases())
-@settings(deadline=None)
-def test_baskets(purchases: list[Purchases]) -> None:
-    sequences = sequences_from(purchases)
-    numbers = sequences.basket_numbers()
-    assert numbers.dtype == np.int32
-    starts, total = [], 0
-    expected: list[int] = []
-    for pairs in purchases:
-        for number, basket in enumerate(baskets_of(pairs)):
-            starts.append(total)
-            total += len(basket)
-            expected += [number] * len(basket)
-    assert numbers.tolist() == expected
-    assert sequences.baskets.tolist() == [*starts, total]
-    for cut in (0, 5, 13):
-        assert sequences.baskets_before(day(cut)).tolist() == [
-            len(baskets_of([pair for pair in pairs if pair[1] < cut])) for pairs in purchases
-        ]
-    assert sequences.baskets_before(None).tolist() == [len(baskets_of(each)) for each in purchases]
 
 
 def test_a_damaged_folder_is_told(small_shop: Dataset, tmp_path: Path) -> None:

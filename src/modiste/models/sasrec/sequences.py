@@ -14,7 +14,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,7 @@ class SequenceSettings(BaseModel):
 class Sequences:
     """Histories of many customers, oldest purchase first, one customer after the other.
 
-    Sequence ``s`` has the items ``offsets[s]`` to ``offsets[s + 1]``; basket ``b`` of all has the
-    items ``baskets[b]`` to ``baskets[b + 1]``.
+    Sequence ``s`` has the items ``offsets[s]`` to ``offsets[s + 1]``.
 
     Attributes
     ----------
@@ -97,33 +95,6 @@ class Sequences:
     def lengths(self) -> npt.NDArray[np.int64]:
         """int64, shape (n_sequences,): items of each sequence."""
         return np.diff(self.offsets)
-
-    @cached_property
-    def baskets(self) -> npt.NDArray[np.int64]:
-        """int64, shape (n_baskets + 1,): where each basket begins, and the end."""
-        new = np.zeros(len(self.items), np.bool_)
-        np.not_equal(self.days[1:], self.days[:-1], out=new[1:])
-        new[self.offsets[:-1][self.lengths > 0]] = True
-        return np.append(np.flatnonzero(new), len(new))
-
-    @cached_property
-    def first_baskets(self) -> npt.NDArray[np.int64]:
-        """int64, shape (n_sequences + 1,): number of each sequence's first basket, and the end."""
-        return np.searchsorted(self.baskets, self.offsets)
-
-    def basket_numbers(self) -> npt.NDArray[np.int32]:
-        """int32, shape (n_items,): number of each item's basket inside its sequence, from 0."""
-        sizes = np.diff(self.baskets)
-        first = np.repeat(self.first_baskets[:-1], np.diff(self.first_baskets))
-        return np.repeat((np.arange(len(sizes)) - first).astype(np.int32), sizes)
-
-    def baskets_before(self, day: date | None) -> npt.NDArray[np.int64]:
-        """int64, shape (n_sequences,): baskets strictly before a day; None: all of them."""
-        if day is None:
-            return np.diff(self.first_baskets)
-        before = self.days[self.baskets[:-1]] < (day - EPOCH).days
-        counted = np.append(0, np.cumsum(before))
-        return np.diff(counted[self.first_baskets])
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a folder that is there, one ``.npy`` file each."""
