@@ -84,14 +84,13 @@ def part(prepared: Path, which: str, out: Path, more: Sequence[str]) -> dict[str
 
 
 def make(prepared: Path, out: Path, workers: int | None) -> None:
-    """The sequences as modiste makes them, with channels and prices."""
+    """The sequences as modiste makes them."""
     from modiste.data.dataset import Dataset
     from modiste.engine import Engine
-    from modiste.models.sasrec.sequences import SequenceSettings, build_sequences
+    from modiste.models.sasrec.sequences import build_sequences
 
     dataset = Dataset.open(prepared, Engine(workers=workers))
-    settings = SequenceSettings(channels=True, prices=True)
-    build_sequences(dataset.until(dataset.next_day), out, settings)
+    build_sequences(dataset.until(dataset.next_day), out)
 
 
 def make_with_polars(prepared: Path, out: Path) -> None:
@@ -103,8 +102,9 @@ def make_with_polars(prepared: Path, out: Path) -> None:
     key = ["customer", "t_dat", "article"]
     rows = (
         pl.scan_parquet(prepared / "transactions" / "*.parquet")
-        .sort(*key, "price", "sales_channel_id", nulls_last=True)
-        .unique(key, keep="first", maintain_order=True)
+        .select(key)
+        .unique()
+        .sort(key)
         .collect()
     )
     customers = rows["customer"].to_numpy()
@@ -113,8 +113,6 @@ def make_with_polars(prepared: Path, out: Path) -> None:
     np.save(out / "customers.npy", customers[starts])
     np.save(out / "items.npy", rows["article"].to_numpy())
     np.save(out / "days.npy", rows["t_dat"].to_physical().to_numpy())
-    np.save(out / "prices.npy", rows["price"].fill_null(float("nan")).to_numpy())
-    np.save(out / "channels.npy", rows["sales_channel_id"].fill_null(0).to_numpy())
 
 
 if __name__ == "__main__":

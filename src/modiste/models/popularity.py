@@ -88,9 +88,10 @@ def popularity_weights(
             "article", weight=pl.col("units") * decay(day, settings.decay)
         )
         # bincount adds up in the order of the rows: the same bytes for any number of threads.
-        yield np.bincount(
+        weights: NDArray[np.float64] = np.bincount(
             weighed["article"], weights=weighed["weight"], minlength=history.n_articles
-        )
+        ).astype(np.float64)  # without a row numpy gives whole numbers
+        yield weights
 
 
 class Popularity:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,20 +10,23 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Self
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.data.dataset import History
 from modiste.errors import DataError
 from modiste.models.popularity import PopularitySettings
 from modiste.models.sasrec.network import NetworkSettings, SASRec
 from modiste.models.sasrec.next_item import NextItems, evaluating
-from modiste.models.sasrec.popularity_prior import popularity_prior
-from modiste.models.sasrec.sequences import EPOCH, Sequences, build_sequences, sequences_of
+from modiste.models.sasrec.popularity_prior import (
+    PopularityPrior,
+    log_share_now,
+    popularity_prior,
+)
+from modiste.models.sasrec.sequences import EPOCH, Sequences, build_sequences
 from modiste.models.sasrec.training import Epoch, TrainingSettings, train
 from modiste.vectors.article_vectors import ArticleVectors
 
@@ -77,7 +79,8 @@ class SASRecSettings(BaseModel):
         ),
     )
     prior_days: Annotated[int, Field(ge=1)] = Field(
-        default=7, description="In training, days between the dates as of which popularity is known."
+        default=7,
+        description="In training, days between the dates as of which popularity is known.",
     )
     validation_days: Annotated[int, Field(ge=1)] = Field(
         default=7,
@@ -163,8 +166,8 @@ class TrainedNetwork:
 def fit_network(
     history: History,
     settings: SASRecSettings,
-    vectors: ArticleVectors | None = None,
     popularity: PopularitySettings | None = None,
+    vectors: ArticleVectors | None = None,
     *,
     epochs: int | None = None,
     checkpoints: Path | None = None,
@@ -177,10 +180,10 @@ def fit_network(
         What it learns from.
     settings
         Of SASRec.
+    popularity
+        How popularity is counted, for the prior, and so what is on sale.
     vectors
         Of the shop's articles.
-    popularity
-        How popularity is counted, for the prior.
     epochs
         Train on the whole history for so many. None: find how many are best first, on the last
         days.
@@ -201,7 +204,7 @@ def fit_network(
     fitting = _Fitting(settings, vectors, popularity or PopularitySettings(), checkpoints)
     with TemporaryDirectory() as scratch:
         sequences = build_sequences(history, Path(scratch) / "sequences")
-        if not several_baskets(sequences).any():
+        if not len(sequences.with_several_baskets):
             return None
         measured: list[Epoch] = []
         if epochs is None:
@@ -217,8 +220,25 @@ def fit_network(
         articles = network.item_vectors().cpu().numpy()
     bare = SASRec(1, settings.network)
     weights = network.state_dict()
-    bare.load_state_dict({n: weights[n].cpu() for n in bare.state_dict() if n != "ids.weight"}, strict=False)
+    bare.load_state_dict(
+        {name: weights[name] for name in bare.state_dict() if name != "ids.weight"}, strict=False
+    )
     return TrainedNetwork(bare.eval(), articles, history.as_of, tuple(measured), epochs)
+
+
+def article_offsets(
+    history: History, popularity: PopularitySettings, settings: SASRecSettings
+) -> NDArray[np.float32]:
+    """What is added to the articles' scores as of the history's date.
+
+    Returns
+    -------
+    float32, shape (n_articles,): minus infinity where an article is not on sale.
+    """
+    log_share = log_share_now(history, popularity)
+    if settings.popularity_prior:
+        return log_share
+    return np.where(np.isfinite(log_share), np.float32(0), log_share)
 
 
 class _Fitting:
@@ -239,7 +259,7 @@ class _Fitting:
         earlier = history.before(history.as_of - timedelta(days=self._settings.validation_days))
         known = sequences.before(earlier.as_of)
         asked = self._validation(earlier, sequences)
-        if asked is None or not several_baskets(known).any():
+        if asked is None or not len(known.with_several_baskets):
             return []
         network = self._new_network(history)
         return train(
@@ -271,31 +291,26 @@ class _Fitting:
         recommended.
         """
         day = (earlier.as_of - EPOCH).days
-        log_share = on_sale_log_share(earlier, self._popularity)
-        later = np.flatnonzero(sequences.days >= day)
+        offsets = article_offsets(earlier, self._popularity, self._settings)
+        (later,) = (sequences.days >= day).nonzero()
         of = np.searchsorted(sequences.offsets, later, side="right") - 1
-        first_later = later[np.searchsorted(of, of)]
-        eligible = (
-            (sequences.days[later] == sequences.days[first_later])
-            & (first_later > sequences.offsets[of])
-            & np.isfinite(log_share[sequences.items[later]])
-        )
-        later, of = later[eligible], of[eligible]
+        first = later[np.searchsorted(of, of)]
+        asked = (first > sequences.offsets[of]) & (sequences.days[later] == sequences.days[first])
+        asked &= np.isfinite(offsets[sequences.items[later]])
+        later, of = later[asked], of[asked]
         if not len(later):
             return None
         rng = np.random.default_rng(self._settings.training.seed)
-        # One article a customer: a random order, of which the first of each is kept.
         order = rng.permutation(len(later))
-        customers, place = np.unique(of[order], return_index=True)
-        targets = sequences.items[later[order][place]].astype(np.int64)
-        if len(customers) > _VALIDATION_CUSTOMERS:
-            some = np.sort(rng.choice(len(customers), _VALIDATION_CUSTOMERS, replace=False))
-            customers, targets = customers[some], targets[some]
+        chosen, place = np.unique(of[order], return_index=True)
+        if len(chosen) > _VALIDATION_CUSTOMERS:
+            some = np.sort(rng.choice(len(chosen), _VALIDATION_CUSTOMERS, replace=False))
+            chosen, place = chosen[some], place[some]
         return NextItems(
-            sequences.before(earlier.as_of, customers),
-            targets,
-            np.full(len(customers), day, dtype=np.int32),
-            log_share if self._settings.popularity_prior else np.minimum(log_share, 0) * 0,
+            sequences.only(chosen).before(earlier.as_of),
+            sequences.items[later[order][place]].astype(np.int64),
+            np.full(len(chosen), day, dtype=np.int32),
+            offsets,
             leave_out_seen=False,
         )
 

@@ -94,7 +94,7 @@ def customer_vectors(
     order = np.argsort(lengths, kind="stable")
     number = (np.cumsum(lengths[order]) - 1) // _ITEMS_IN_A_BATCH
     batches = np.split(order, np.flatnonzero(np.diff(number)) + 1) if len(order) else []
-    with _evaluating(network):
+    with evaluating(network):
         known = network.item_vectors() if articles is None else articles
         for which in batches:
             rows, cells = history_rows(
@@ -123,7 +123,7 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
     int64, shape (n_sequences,): 1 is best. Of equal scores the lower article code goes first.
     """
     histories = asked.histories
-    with _evaluating(network):
+    with evaluating(network):
         known = network.item_vectors()
         vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of, known))
         articles = known.float().cpu()
@@ -157,7 +157,7 @@ def require_as_of(network: SASRec, as_of: NDArray[np.int32] | None) -> None:
 
 
 @contextmanager
-def _evaluating(network: SASRec) -> Iterator[None]:
+def evaluating(network: SASRec) -> Iterator[None]:
     """Within the block nothing is dropped and no gradients are kept."""
     was_training = network.training
     network.eval()

@@ -17,18 +17,14 @@ al., "Long-tail learning via logit adjustment", ICLR 2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import History
 from modiste.models.popularity import PopularitySettings, popularity_weights
 from modiste.models.sasrec.sequences import EPOCH
-
-# A model is asked about the days after an as-of date: label windows are of 7 days.
-_PERIOD = timedelta(days=7)
 
 # Of a period before the first: nothing is known, and all articles are alike.
 _BEFORE = np.iinfo(np.int64).min
@@ -63,20 +59,35 @@ class PopularityPrior:
     @property
     def ever_on_sale(self) -> NDArray[np.int64]:
         """int64: codes of the articles that were on sale in any period, sorted."""
-        (articles,) = np.isfinite(self.log_share[1:]).any(axis=0).nonzero()
-        return articles
+        return np.flatnonzero(np.isfinite(self.log_share[1:]).any(axis=0))
 
 
-def popularity_prior(history: History, settings: PopularitySettings) -> PopularityPrior:
-    """Popularity as of the history's date, a week before it, and so on to the first sale."""
+def popularity_prior(
+    history: History, settings: PopularitySettings, step_days: int
+) -> PopularityPrior:
+    """Popularity as of the history's date, ``step_days`` before it, and so on to the first sale."""
     first = history.article_sales["t_dat"].min()
+    step = timedelta(days=step_days)
     as_of = [history.as_of]
-    while first is not None and as_of[0] - _PERIOD > first:
-        as_of.insert(0, as_of[0] - _PERIOD)
-    days = [_BEFORE, *((day - EPOCH).days for day in as_of)]
+    while isinstance(first, date) and as_of[-1] - step > first:
+        as_of.append(as_of[-1] - step)
+    as_of.reverse()
     rows = [np.ones(history.n_articles), *popularity_weights(history, as_of, settings)]
-    log_share = np.empty((len(rows), history.n_articles), dtype=np.float32)
+    return PopularityPrior(
+        np.array([_BEFORE, *((day - EPOCH).days for day in as_of)]),
+        np.stack([_log_share(weights) for weights in rows]),
+    )
+
+
+def log_share_now(history: History, settings: PopularitySettings) -> NDArray[np.float32]:
+    """As of the history's date alone: the last row of its prior, shape (n_articles,)."""
+    (weights,) = popularity_weights(history, [history.as_of], settings)
+    return _log_share(weights)
+
+
+def _log_share(weights: NDArray[np.float64]) -> NDArray[np.float32]:
     with np.errstate(divide="ignore"):
-        for period, weights in enumerate(rows):
-            np.log(weights / max(weights.sum(), 1e-300), out=log_share[period], casting="same_kind")
-    return PopularityPrior(np.array(days, dtype=np.int64), log_share)
+        log_share: NDArray[np.float32] = np.log(weights / max(weights.sum(), 1e-300)).astype(
+            np.float32
+        )
+    return log_share

@@ -314,7 +314,7 @@ class _Trainer:
         self.network = network.to(device)
         self.sequences, self.settings = sequences, settings
         self.validation, self.folder, self.device = validation, folder, device
-        self.trainable = _with_something_to_predict(sequences)
+        self.trainable = sequences.with_several_baskets
         if not len(self.trainable):
             raise DataError(
                 "no history has purchases on two days, so there is nothing to learn an order "
@@ -607,17 +607,6 @@ class _Trainer:
             "for values that are not finite in the content vectors, or lower "
             f"training.learning_rate (now {self.settings.learning_rate:g})"
         )
-
-
-def _with_something_to_predict(sequences: Sequences) -> NDArray[np.int64]:
-    """Numbers of the histories of two baskets at least."""
-    filled = np.flatnonzero(sequences.lengths)
-    if not len(filled):
-        return filled
-    # Days rise within a history: its first and last tell whether there are two.
-    first, last = sequences.offsets[:-1][filled], sequences.offsets[1:][filled] - 1
-    several: NDArray[np.int64] = filled[sequences.days[first] != sequences.days[last]]
-    return several
 
 
 def _sampler(
