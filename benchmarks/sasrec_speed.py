@@ -118,9 +118,8 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         if name == "shop" and options.shop is None:
             print("no shop: name one with --shop", flush=True)
             continue
-        sequences, asked, setting = (
-            read_ml1m(options) if name == "ml1m" else read_shop(options, work)
-        )
+        read = {"ml1m": read_ml1m, "shop": read_shop}[name]
+        sequences, asked, setting = read(options, work)
         interactions = int(np.minimum(sequences.lengths, setting.length + 1).sum())
         print(
             f"{name}: {len(sequences):,} histories, {interactions:,} interactions an epoch, "
