@@ -18,6 +18,7 @@ Of all losses: ``states`` is float32, shape (n, d), what predicts; ``positives``
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -81,6 +82,15 @@ class Seen(NamedTuple):
     pair_bounds: list[int]
     columns: Tensor
     column_bounds: list[int]
+
+    def between(self, first: int, last: int) -> Iterator[tuple[slice, Tensor]]:
+        """Of each history: its pairs, counted from ``first`` and before ``last``; its columns."""
+        history = bisect_right(self.pair_bounds, first) - 1
+        while history < len(self.pair_bounds) - 1 and self.pair_bounds[history] < last:
+            start, end = self.pair_bounds[history : history + 2]
+            columns = self.columns[self.column_bounds[history] : self.column_bounds[history + 1]]
+            yield slice(max(start, first) - first, min(end, last) - first), columns
+            history += 1
 
 
 def columns_of(shared: Tensor, articles: int) -> Tensor:
@@ -193,9 +203,9 @@ class _BlockedSoftmax(torch.autograd.Function):
         positive_gradient = torch.empty_like(positives) if wanted else None
         vector_gradient = torch.zeros_like(vectors) if wanted else None
         total = states.new_zeros((), dtype=_summing(states))
-        for first, last, left_out in _blocks(n, shared):
+        for first, last in _blocks(n, shared):
             block = states[first:last]
-            scores = _scores(block, shared, first, last, left_out)
+            scores = _scores(block, shared, first, last)
             own = (block * positives[first:last]).sum(-1)
             if shared.positive_offsets is not None:
                 own += shared.positive_offsets[first:last]
@@ -233,9 +243,9 @@ class _BlockedLogistic(torch.autograd.Function):
         state_gradient = torch.empty_like(states) if wanted else None
         vector_gradient = torch.zeros_like(vectors) if wanted else None
         total = states.new_zeros((), dtype=_summing(states))
-        for first, last, left_out in _blocks(n, shared):
+        for first, last in _blocks(n, shared):
             block = states[first:last]
-            scores = _scores(block, shared, first, last, left_out)
+            scores = _scores(block, shared, first, last)
             total += functional.softplus(scores).sum(dtype=total.dtype)
             if state_gradient is None or vector_gradient is None:
                 continue
@@ -257,32 +267,24 @@ def _summing(states: Tensor) -> torch.dtype:
     return states.dtype if states.device.type == "mps" else torch.float64
 
 
-def _blocks(pairs: int, shared: SharedArticles) -> Iterator[tuple[int, int, Tensor | None]]:
-    """Blocks of pairs (first, last), with the columns that are no negatives to any of them."""
+def _blocks(pairs: int, shared: SharedArticles) -> Iterator[tuple[int, int]]:
+    """Blocks of pairs, first and last."""
     step = max(_SCORES_IN_A_BLOCK // max(len(shared.vectors), 1), _LEAST_PAIRS)
-    if shared.seen is None:
-        for first in range(0, pairs, step):
-            yield first, min(first + step, pairs), None
-        return
-    seen = shared.seen
-    for history in range(len(seen.pair_bounds) - 1):
-        columns = seen.columns[seen.column_bounds[history] : seen.column_bounds[history + 1]]
-        end = seen.pair_bounds[history + 1]
-        for first in range(seen.pair_bounds[history], end, step):
-            yield first, min(first + step, end), columns
+    for first in range(0, pairs, step):
+        yield first, min(first + step, pairs)
 
 
-def _scores(
-    block: Tensor, shared: SharedArticles, first: int, last: int, left_out: Tensor | None
-) -> Tensor:
+def _scores(block: Tensor, shared: SharedArticles, first: int, last: int) -> Tensor:
     """Scores of a block: shape (last - first, m); minus infinity where there is no negative."""
     scores = block @ shared.vectors.t()
     if shared.offsets is not None:
         periods = shared.periods
         scores.add_(shared.offsets[0 if periods is None else periods[first:last]])
-    if left_out is not None:  # a history's own articles include the positives
-        return scores.index_fill_(1, left_out, -math.inf)
-    columns = shared.positive_columns[first:last]
-    (pairs,) = (columns >= 0).nonzero(as_tuple=True)
-    scores[pairs, columns[pairs]] = -math.inf
+    if shared.seen is not None:  # a history's own articles include the positives
+        for pairs, columns in shared.seen.between(first, last):
+            scores[pairs].index_fill_(1, columns, -math.inf)
+        return scores
+    own = shared.positive_columns[first:last]
+    (among,) = (own >= 0).nonzero(as_tuple=True)
+    scores[among, own[among]] = -math.inf
     return scores

@@ -277,23 +277,22 @@ class _Block(nn.Module):
     def _attend(self, x: Tensor, mask: Tensor | None, plain: int) -> Tensor:
         """Mix values over the items that each may attend to: shape (rows, length, dimensions)."""
         rows, length, width = x.shape
-        parts = self.query_key_value(x).view(rows, length, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout if self.training else 0.0
         mixed = []
-        # The causal kernel leaves half of the work out; a mask has to be gone through.
-        if plain:
-            mixed.append(
-                functional.scaled_dot_product_attention(
-                    query[:plain], key[:plain], value[:plain], dropout_p=dropout, is_causal=True
+        # The causal kernel leaves half of the work out; a mask has to be gone through. Cut and
+        # chunked, and not indexed: what flows back is then joined, not added up from zeros.
+        cut = self.query_key_value(x).split([plain, rows - plain])
+        for part, of_part, causal in zip(cut, (None, mask), (True, False), strict=True):
+            if len(part):
+                query, key, value = (
+                    each.unflatten(2, (self.heads, -1)).transpose(1, 2)
+                    for each in part.chunk(3, dim=2)
                 )
-            )
-        if plain < rows:
-            mixed.append(
-                functional.scaled_dot_product_attention(
-                    query[plain:], key[plain:], value[plain:], attn_mask=mask, dropout_p=dropout
+                mixed.append(
+                    functional.scaled_dot_product_attention(
+                        query, key, value, attn_mask=of_part, dropout_p=dropout, is_causal=causal
+                    )
                 )
-            )
         # The kernel's result lies in memory as (rows, length, heads, width): joined so, it is one
         # copy, and the heads lie side by side.
         whole = torch.cat([part.transpose(1, 2) for part in mixed])
