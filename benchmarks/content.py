@@ -25,7 +25,13 @@ from modiste.data.dataset import Dataset, Partition, Window
 from modiste.engine import Engine
 from modiste.evaluation.backtest import recommend_to
 from modiste.evaluation.metrics import score_customers
-from modiste.models.blend import POPULARITY, BlendSettings, gather_candidates, make_baselines
+from modiste.models.blend import (
+    POPULARITY,
+    Artifacts,
+    BlendSettings,
+    gather_candidates,
+    make_recommenders,
+)
 from modiste.models.content import Content
 from modiste.models.popularity import Popularity
 from modiste.models.weight_search import ScoredCandidates
@@ -57,7 +63,7 @@ def main() -> None:
             labels = labels.join(customers.to_frame(), on="customer", how="semi")
         history = dataset.until(window.as_of)
         made = {
-            **make_baselines(settings, vectors),
+            **make_recommenders(settings, Artifacts(vectors)),
             _NEWCOMERS: Content(vectors, settings.content.model_copy(update={"never_sold": True})),
         }
         fitted, seconds = {}, {}

@@ -11,7 +11,21 @@ import polars as pl
 
 from modiste.data import schema
 from modiste.data.manifest import LAYOUT, Manifest, TableAccount
+from modiste.models.blend import RECOMMENDERS, BlendSettings
+from modiste.models.sasrec.fitting import SASRecSettings
+from modiste.models.sasrec.network import NetworkSettings
+from modiste.models.sasrec.training import TrainingSettings
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
+
+# Every recommender, with networks that are trained in a second.
+ALL_RECOMMENDERS = BlendSettings(
+    sasrec=SASRecSettings(
+        enabled=True,
+        network=NetworkSettings(dimensions=8, blocks=1, heads=2, max_length=8, time_gaps=True),
+        training=TrainingSettings(negatives=30, batch=64, learning_rate=0.01, epochs=2),
+    ),
+    weights=dict.fromkeys(RECOMMENDERS, 1.0),
+)
 
 
 def write_prepared(

@@ -10,7 +10,8 @@ import yaml
 
 from modiste.config import Config, describe_config, dump_config, load_config, presets
 from modiste.errors import ConfigError
-from modiste.models.blend import BASELINES, BlendSettings
+from modiste.models.blend import RECOMMENDERS, BlendSettings
+from modiste.models.sasrec.fitting import SASRecSettings
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -34,7 +35,7 @@ def write(folder: Path, text: str | bytes) -> Path:
         ("as_of=2020-13-01", "month must be in 1..12"),
         ("models=3", "setting 'models'"),
         ("models.popularity.days=99999999", "setting 'models.popularity.days'"),
-        ("models.weights.repurchas=1", "setting 'models.weights': no baseline repurchas"),
+        ("models.weights.repurchas=1", "setting 'models.weights': no recommender repurchas"),
         ("models.weights.popularity=0", "the blend needs a weight of popularity"),
         ("models.weights.repurchase=-1", "setting 'models.weights.repurchase'"),
         ("models.popularity_by_section.column=section", "did you mean 'section_no'"),
@@ -146,8 +147,9 @@ def test_one_weight_can_be_set_alone() -> None:
 
 def test_the_order_of_weights_is_one_whoever_writes_them() -> None:
     """The search moves them in turn, and a stage's key does not tell one order from another."""
-    names = list(BASELINES)
-    written = BlendSettings(weights=dict.fromkeys(reversed(names), 1.0))
+    names = list(RECOMMENDERS)
+    sasrec = SASRecSettings(enabled=True)
+    written = BlendSettings(weights=dict.fromkeys(reversed(names), 1.0), sasrec=sasrec)
     assert list(written.weights) == names
 
 

@@ -8,10 +8,11 @@ them have to be done.
 ``ingest``      raw tables → prepared tables
 (articles)      vectors of the articles' texts, where they are wanted: see
                 :mod:`modiste.article_stages`
+(training)      networks, where they are wanted: see :mod:`modiste.training_stages`
 ``choose``      settings and weights of the blend to submit, on windows before its date
 ``rehearse``    the same for the blend to test, on windows before the test window; left out where
                 both are the same
-``evaluate``    every baseline and the blend, on the validation windows and the test window
+``evaluate``    every recommender and the blend, on the validation windows and the test window
 ``fit``         the blend, as of the submission's date
 ``recommend``   twelve articles for every customer: submission.csv and Parquet
 ``report``      report.html
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -30,7 +31,7 @@ from typing import Any
 
 import polars as pl
 
-from modiste import __version__, article_stages
+from modiste import __version__, article_stages, training_stages
 from modiste.article_stages import ArticleStages, embedded_images, run_article_stages
 from modiste.config import Config, dump_config
 from modiste.data.dataset import Dataset, Partition, Window
@@ -54,22 +55,24 @@ from modiste.evaluation.settings import EvaluationSettings
 from modiste.evaluation.splits import Split, split
 from modiste.models.blend import (
     POPULARITY,
+    Artifacts,
     Blend,
     BlendSettings,
     check_vectors,
     gather_candidates,
-    make_baselines,
+    make_recommenders,
     rank_candidates,
 )
 from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from modiste.vectors.article_vectors import ArticleVectors
+from modiste.training_stages import run_training_stages
 
 STAGES = (
     "ingest",
     *article_stages.STAGES,
+    *training_stages.STAGES,
     "choose",
     "rehearse",
     "evaluate",
@@ -78,7 +81,7 @@ STAGES = (
     "report",
 )
 
-# The name of the blend beside the baselines', in tables and metrics.
+# The name of the blend beside the other recommenders', in tables and metrics.
 BLEND = "blend"
 
 # What differences are measured against.
@@ -129,6 +132,8 @@ def run_pipeline(
             raise ConfigError(f"no stage '{stage}': there are {', '.join(STAGES)}")
         if stage in article_stages.STAGES and not config.vectors.enabled:
             raise ConfigError(f"stage '{stage}' needs article vectors: --set vectors.enabled=true")
+        if stage in training_stages.STAGES and not config.models.sasrec.enabled:
+            raise ConfigError(f"stage '{stage}' trains SASRec: --set models.sasrec.enabled=true")
     images = _images_of(data, config)
     if config.vectors.enabled:
         embedded_images(config.vectors, images)  # what is missing is said before the ingest
@@ -137,17 +142,26 @@ def run_pipeline(
         _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
-        with_vectors = ["reduce"] if config.vectors.enabled else []
-        made = (
+        articles = (
             _run_article_stages(run, dataset, config, windows.submit, images)
             if config.vectors.enabled
             else None
         )
+        trained = (
+            run_training_stages(
+                run, dataset, config.models, windows, None if articles is None else articles.reduced
+            )
+            if config.models.sasrec.enabled
+            else None
+        )
+        artifacts = _artifacts_of(articles, trained.earlier if trained else None)
+        made = ["reduce"] if articles else []
+        made += ["train_earlier"] if trained else []
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
                 name,
-                lambda folder: choose(dataset, chosen_on, config, folder, _vectors_of(made)),
+                lambda folder: choose(dataset, chosen_on, config, folder, artifacts()),
                 settings={
                     "models": config.models.model_dump(mode="json"),
                     "selection": config.selection.model_dump(mode="json"),
@@ -155,7 +169,7 @@ def run_pipeline(
                     "windows": [str(window) for window in chosen_on],
                 },
                 code=_CODE,
-                needs=["ingest", *with_vectors],
+                needs=["ingest", *made],
             )
 
         chosen = choose_on("choose", windows.selection)
@@ -165,7 +179,7 @@ def run_pipeline(
         evaluated = run.stage(
             "evaluate",
             lambda folder: evaluate_windows(
-                dataset, windows, config, rehearsed, folder, _vectors_of(made)
+                dataset, windows, config, rehearsed, folder, artifacts()
             ),
             settings={
                 "evaluation": config.evaluation.model_dump(mode="json"),
@@ -173,14 +187,20 @@ def run_pipeline(
                 "windows": [str(window) for window in windows.reported],
             },
             code=_CODE,
-            needs=["ingest", *with_vectors, to_test],
+            needs=["ingest", *made, to_test],
         )
         fitted = run.stage(
             "fit",
-            lambda folder: fit(dataset, windows.submit, chosen, folder, _vectors_of(made)),
+            lambda folder: fit(
+                dataset,
+                windows.submit,
+                chosen,
+                folder,
+                _artifacts_of(articles, trained.submit if trained else None)(),
+            ),
             settings={"submit": windows.submit},
             code=_CODE,
-            needs=["ingest", *with_vectors, "choose"],
+            needs=["ingest", *made, *(["train"] if trained else []), "choose"],
         )
         recommended = run.stage(
             "recommend",
@@ -203,7 +223,7 @@ def run_pipeline(
                 images,
                 ceiling,
                 folder,
-                _vectors_of(made),
+                artifacts(),
             ),
             settings={
                 "config": config.model_dump(mode="json"),
@@ -211,7 +231,7 @@ def run_pipeline(
                 "ceiling": ceiling,
             },
             code=(*_CODE, "modiste.report"),
-            needs=["ingest", *with_vectors, to_test, "evaluate"],
+            needs=["ingest", *made, to_test, "evaluate"],
         )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
@@ -262,9 +282,9 @@ def _run_article_stages(
     )
 
 
-def _vectors_of(made: ArticleStages | None) -> ArticleVectors | None:
-    # Read where they are used: a run of one early stage alone has none.
-    return None if made is None else made.vectors()
+def _artifacts_of(articles: ArticleStages | None, sasrec: Path | None) -> Callable[[], Artifacts]:
+    """What recommenders are made of; read where it is used: a run of one early stage has none."""
+    return lambda: Artifacts(None if articles is None else articles.vectors(), sasrec)
 
 
 # What the stages after the ingest are made by.
@@ -302,7 +322,7 @@ def choose(
     windows: tuple[Window, ...],
     config: Config,
     folder: Path,
-    vectors: ArticleVectors | None = None,
+    artifacts: Artifacts | None = None,
 ) -> None:
     """Choose the blend's settings on windows before what they are chosen for.
 
@@ -321,7 +341,7 @@ def choose(
                 "a later --as-of, or --set selection.enabled=false to take them as they are"
             )
         selected = select_settings(
-            dataset, windows, settings, config.selection, config.evaluation.k, vectors
+            dataset, windows, settings, config.selection, config.evaluation.k, artifacts
         )
         settings = selected.settings
         selected.trials.write_parquet(folder / "trials.parquet")
@@ -334,16 +354,18 @@ def evaluate_windows(
     config: Config,
     chosen: Path,
     folder: Path,
-    vectors: ArticleVectors | None = None,
+    artifacts: Artifacts | None = None,
 ) -> None:
-    """Score every baseline and the blend on the validation windows and the test window.
+    """Score every recommender and the blend on the validation windows and the test window.
 
     Writes ``metrics.json``, ``summary.parquet`` (means, intervals, differences by segment) and
     ``customers.parquet`` (every customer's scores).
     """
     models = _chosen_settings(chosen)
     evaluations = {
-        window: _evaluate_window(dataset, window, models, config.evaluation, vectors)
+        window: _evaluate_window(
+            dataset, window, models, config.evaluation, artifacts or Artifacts()
+        )
         for window in windows.reported
     }
     result = BacktestResult(evaluations, config.evaluation)
@@ -372,7 +394,7 @@ def fit(
     as_of: date,
     chosen: Path,
     folder: Path,
-    vectors: ArticleVectors | None = None,
+    artifacts: Artifacts | None = None,
 ) -> None:
     """Fit the blend as of a date, with the settings that were chosen; save it.
 
@@ -381,7 +403,7 @@ def fit(
     DataError
         When nothing is on sale by then, so that nothing could be recommended.
     """
-    blend = Blend(_chosen_settings(chosen), vectors).fit(dataset.until(as_of))
+    blend = Blend(_chosen_settings(chosen), artifacts).fit(dataset.until(as_of))
     if blend.popularity.article_scores.is_empty():
         raise DataError(
             f"nothing was sold in the {blend.settings.popularity.days} days before {as_of} (the "
@@ -426,14 +448,14 @@ def report(
     images: Path | None,
     ceiling: float | None,
     folder: Path,
-    vectors: ArticleVectors | None = None,
+    artifacts: Artifacts | None = None,
 ) -> None:
     """Write ``report.html``.
 
     Its recommendations of some customers are those for the test window, so that they stand beside
     what was bought. ``timings`` are all that may differ between two runs of the same data.
     """
-    blend = Blend(_chosen_settings(chosen), vectors).fit(dataset.until(windows.test.as_of))
+    blend = Blend(_chosen_settings(chosen), artifacts).fit(dataset.until(windows.test.as_of))
     trials = chosen / "trials.parquet"  # absent when nothing was to be chosen
     write_run_report(
         folder / "report.html",
@@ -576,12 +598,14 @@ def _evaluate_window(
     window: Window,
     models: BlendSettings,
     settings: EvaluationSettings,
-    vectors: ArticleVectors | None,
+    artifacts: Artifacts,
 ) -> Evaluation:
-    """Score the baselines and their blend in one window, on the same customers."""
+    """Score the recommenders and their blend in one window, on the same customers."""
     history, labels = dataset.until(window.as_of), dataset.purchases(window)
-    check_vectors(models, vectors)
-    fitted = {name: made.fit(history) for name, made in make_baselines(models, vectors).items()}
+    check_vectors(models, artifacts)
+    fitted = {
+        name: made.fit(history) for name, made in make_recommenders(models, artifacts).items()
+    }
     customers = labels["customer"].unique().sort()
     proposals = recommend_to(history, fitted, customers, max(settings.depth, models.candidates))
     popularity = Popularity(models.popularity).fit(history)

@@ -16,7 +16,7 @@ from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
 from modiste.data.dataset import Dataset, History
 from modiste.errors import ConfigError, DataError
 from modiste.models import content
-from modiste.models.blend import Blend, BlendSettings, make_baselines
+from modiste.models.blend import Artifacts, Blend, BlendSettings, make_recommenders
 from modiste.models.content import Content, ContentSettings
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.selection import SelectionSettings, select_settings
@@ -163,8 +163,8 @@ def test_vectors_do_not_travel_to_workers(history: History) -> None:
 
 
 def test_without_vectors_it_is_absent_or_an_error(small_shop: Dataset, history: History) -> None:
-    assert "content" not in make_baselines(BlendSettings())
-    assert "content" in make_baselines(BlendSettings(), VECTORS)
+    assert "content" not in make_recommenders(BlendSettings())
+    assert "content" in make_recommenders(BlendSettings(), Artifacts(VECTORS))
     weighed = BlendSettings(weights={"popularity": 1.0, "content": 10.0})
     with pytest.raises(ConfigError, match="names content, which needs article vectors"):
         Blend(weighed)
@@ -176,7 +176,7 @@ def test_without_vectors_it_is_absent_or_an_error(small_shop: Dataset, history: 
 
 def test_a_saved_blend_loads_without_the_vectors(history: History, tmp_path: Path) -> None:
     weighed = BlendSettings(weights={"popularity": 1.0, "content": 10.0})
-    fitted = Blend(weighed, VECTORS).fit(history)
+    fitted = Blend(weighed, Artifacts(VECTORS)).fit(history)
     fitted.save(tmp_path)
     batch = history.partitions[0].read()
     loaded = Blend().load(tmp_path)

@@ -12,22 +12,21 @@ from hypothesis import Phase, given, settings
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from modiste.data.dataset import History, Partition
 from modiste.models import co_visitation
-from modiste.models.blend import BASELINES, Blend, BlendSettings, make_baselines
+from modiste.models.blend import Artifacts, Blend, make_recommenders
 from modiste.models.content import Content, ContentSettings
-from shops import some_vectors
+from shops import ALL_RECOMMENDERS, some_vectors
 
 
 def everything_recommended(history: History) -> dict[str, pl.DataFrame]:
     """What every baseline and their blend recommend to everybody."""
-    settings = BlendSettings(weights=dict.fromkeys(BASELINES, 1.0))
     vectors = some_vectors(history.n_articles)
     recommenders = {
         name: made.fit(history)
         for name, made in {
-            **make_baselines(settings, vectors),
+            **make_recommenders(ALL_RECOMMENDERS, Artifacts(vectors)),
             "content with never sold": Content(vectors, ContentSettings(never_sold=True)),
             "blend": Blend(),
-            "blend of all": Blend(settings, vectors),
+            "blend of all": Blend(ALL_RECOMMENDERS, Artifacts(vectors)),
         }.items()
     }
     return {

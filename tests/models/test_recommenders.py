@@ -16,29 +16,44 @@ from modiste.data.availability import on_sale
 from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.engine import Engine
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
-from modiste.models.blend import BASELINES, Blend, BlendSettings
+from modiste.models.blend import RECOMMENDERS, Artifacts, Blend
 from modiste.models.content import Content, ContentSettings
-from shops import some_vectors, write_prepared
+from modiste.models.sasrec.recommender import SASRecRecommender
+from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
 AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
 
 VECTORS = some_vectors(SMALL_SHOP_ARTICLES)
 
-RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
-    **{name: partial(make, BlendSettings(), VECTORS) for name, make in BASELINES.items()},
+MAKERS: dict[str, Callable[[], Recommender]] = {
+    **{
+        name: partial(make, ALL_RECOMMENDERS, Artifacts(VECTORS))
+        for name, make in RECOMMENDERS.items()
+    },
     "content with never sold": partial(Content, VECTORS, ContentSettings(never_sold=True)),
     "blend": Blend,
-    "blend of all": partial(Blend, BlendSettings(weights=dict.fromkeys(BASELINES, 1.0)), VECTORS),
+    "blend of all": partial(Blend, ALL_RECOMMENDERS, Artifacts(VECTORS)),
 }
 
 # Read back without what only fitting needs.
-LOADERS: dict[str, Callable[[], Recommender]] = {"content": Content, "blend of all": Blend}
+LOADERS: dict[str, Callable[[], Recommender]] = {
+    "content": Content,
+    "sasrec": SASRecRecommender,
+    "blend of all": Blend,
+}
 
-every_recommender = pytest.mark.parametrize("name", RECOMMENDERS)
+# Matrix products add up in another order when there are others in the batch: the last bits differ.
+INEXACT = {"sasrec", "blend of all"}
+
+every_recommender = pytest.mark.parametrize("name", MAKERS)
 
 
 def made(name: str) -> Recommender:
-    return RECOMMENDERS[name]()
+    return MAKERS[name]()
+
+
+def assert_alike(name: str, one: pl.DataFrame, other: pl.DataFrame) -> None:
+    assert_frame_equal(one, other, check_exact=name not in INEXACT, rel_tol=1e-4)
 
 
 def recommend_to_all(recommender: Recommender, history: History, k: int = 12) -> pl.DataFrame:
@@ -71,17 +86,15 @@ def test_obeys_the_protocol(name: str, history: History) -> None:
 def test_fitted_twice_gives_the_same(name: str, history: History) -> None:
     once = recommend_to_all(made(name).fit(history), history)
     twice = recommend_to_all(made(name).fit(history), history)
-    assert_frame_equal(once, twice, check_exact=True)
+    assert_alike(name, once, twice)
 
 
 @every_recommender
 def test_saved_and_loaded_gives_the_same(name: str, history: History, tmp_path: Path) -> None:
     fitted = made(name).fit(history)
     fitted.save(tmp_path)
-    loaded = LOADERS.get(name, RECOMMENDERS[name])().load(tmp_path)
-    assert_frame_equal(
-        recommend_to_all(loaded, history), recommend_to_all(fitted, history), check_exact=True
-    )
+    loaded = LOADERS.get(name, MAKERS[name])().load(tmp_path)
+    assert_alike(name, recommend_to_all(loaded, history), recommend_to_all(fitted, history))
 
 
 @every_recommender
@@ -89,7 +102,7 @@ def test_the_best_of_more_are_the_same(name: str, history: History) -> None:
     """Asked for more, the first ones stay what they were."""
     fitted = made(name).fit(history)
     few, many = recommend_to_all(fitted, history, 5), recommend_to_all(fitted, history, 12)
-    assert_frame_equal(few, many.filter(pl.col("rank") <= 5), check_exact=True)
+    assert_alike(name, few, many.filter(pl.col("rank") <= 5))
 
 
 @every_recommender
@@ -125,10 +138,10 @@ def test_a_customer_is_judged_alone(name: str, history: History) -> None:
     fitted = made(name).fit(history)
     batch = history.partitions[1].read()
     some = batch.customers["customer"].gather_every(7)
-    assert_frame_equal(
+    assert_alike(
+        name,
         fitted.recommend(batch.only(some), 12),
         fitted.recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
-        check_exact=True,
     )
 
 
@@ -144,10 +157,10 @@ def test_a_new_customer_needs_no_fitting(name: str, history: History) -> None:
         known.customers.with_columns(customer=pl.lit(999_999, pl.Int32)),
         known.transactions.with_columns(customer=pl.lit(999_999, pl.Int32)),
     )
-    assert_frame_equal(
+    assert_alike(
+        name,
         fitted.recommend(new, 12).drop("customer"),
         fitted.recommend(known, 12).drop("customer"),
-        check_exact=True,
     )
 
 
@@ -181,8 +194,8 @@ def test_partitions_do_not_matter(
         partition_customers,
     )
     other = Dataset.open(folder, Engine(workers=3)).until(AS_OF)
-    assert_frame_equal(
+    assert_alike(
+        name,
         recommend_to_all(made(name).fit(other), other),
         recommend_to_all(made(name).fit(history), history),
-        check_exact=True,
     )

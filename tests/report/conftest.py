@@ -17,10 +17,10 @@ from modiste.evaluation.backtest import BacktestResult, Catalogue, evaluate, rec
 from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.models.blend import BASELINES, Blend, BlendSettings, make_baselines
+from modiste.models.blend import Artifacts, Blend, make_recommenders
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from shops import some_vectors, write_prepared
+from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
 FIRST_DAY = date(2020, 6, 1)
 DAYS = 60
@@ -82,15 +82,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     folder = tmp_path_factory.mktemp("run")
     dataset = Dataset.open(_hostile_shop(folder / "shop"))
     settings = EvaluationSettings(resamples=50)
-    models = BlendSettings(weights={name: 1.0 for name in BASELINES if name != "most_frequent"})
-    vectors = some_vectors(dataset.until(TEST.as_of).n_articles)
+    models = ALL_RECOMMENDERS
+    artifacts = Artifacts(some_vectors(dataset.until(TEST.as_of).n_articles))
     results = {}
     for window in (TEST.earlier(), TEST):
         history, labels = dataset.until(window.as_of), dataset.purchases(window)
         fitted: dict[str, Recommender] = {
-            name: model.fit(history) for name, model in make_baselines(models, vectors).items()
+            name: model.fit(history) for name, model in make_recommenders(models, artifacts).items()
         }
-        blend = Blend(models, vectors).fit(history)
+        blend = Blend(models, artifacts).fit(history)
         results[window] = evaluate(
             recommend_to(history, {"blend": blend, **fitted}, labels["customer"].unique(), 100),
             labels,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modiste.models.blend import BASELINES
+from modiste.models.blend import RECOMMENDERS
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGS = [
@@ -99,7 +99,7 @@ def test_pictures_and_plots_have_a_text(outline: Outline) -> None:
 
 def test_shows_every_model_and_section(outline: Outline) -> None:
     text = " ".join(outline.texts)
-    for name in ("blend", *BASELINES):
+    for name in ("blend", *RECOMMENDERS):
         assert name.replace("_", " ").replace("co v", "co-v") in text
     sections = [attributes["id"] for attributes in outline.named("section")]
     assert sections == [

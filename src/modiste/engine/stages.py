@@ -146,10 +146,27 @@ class Run:
         with PeakMemory() as memory, atomic_folder(folder) as partial:
             work(partial)
             (partial / _KEY_FILE).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+        shutil.rmtree(self._checkpoints(name), ignore_errors=True)
         seconds = time.monotonic() - start
         self._note_timing(name, seconds, memory.peak_mib)
         _say(f"{name}: {seconds:.1f} s, {memory.peak_mib:,.0f} MiB at most")
         return folder
+
+    def checkpoints(self, name: str) -> Path:
+        """Where the work of a stage keeps what it can go on from when it was interrupted.
+
+        It lasts until the stage is done, and is made by nothing but the same code, settings and
+        inputs: where those have changed, it is empty.
+        """
+        folder = self._checkpoints(name) / self._keys[name]
+        for other in folder.parent.glob("*"):
+            if other != folder:
+                shutil.rmtree(other)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _checkpoints(self, name: str) -> Path:
+        return self.folder / "checkpoints" / name
 
     def known(self, name: str, key: Mapping[str, Any]) -> None:
         """Note a stage whose outputs were made elsewhere, by what identifies them."""

@@ -1,4 +1,4 @@
-"""The blend of the baselines: each source's score times its weight, added up.
+"""The blend of the recommenders: each source's score times its weight, added up.
 
 A source's score is on a scale of its own and means the same for every customer (a fresh purchase of
 a best seller scores high, an old one of a slow seller low), so that one weight a source is enough
@@ -10,11 +10,12 @@ total, or taking ranks, would throw just that away, and measured worse. Weights 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.errors import ConfigError
@@ -29,6 +30,8 @@ from modiste.models.popularity_by_section import (
     PopularityBySectionSettings,
 )
 from modiste.models.repurchase import Repurchase, RepurchaseSettings
+from modiste.models.sasrec.fitting import SASRecSettings
+from modiste.models.sasrec.recommender import SASRecRecommender
 from modiste.vectors.article_vectors import ArticleVectors
 
 # The source that scores every article on sale, for everybody; it is part of every blend.
@@ -36,13 +39,13 @@ POPULARITY = "popularity"
 
 
 class BlendSettings(BaseModel):
-    """Settings of the baselines and of their blend."""
+    """Settings of the recommenders and of their blend."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     popularity: PopularitySettings = Field(
         default=PopularitySettings(),
-        description="Best sellers for everybody, and what is on sale; for all the baselines.",
+        description="Best sellers for everybody, and what is on sale; for all the others, too.",
     )
     popularity_by_age: PopularityByAgeSettings = Field(
         default=PopularityByAgeSettings(), description="Best sellers of each age band."
@@ -71,8 +74,13 @@ class BlendSettings(BaseModel):
         default=ContentSettings(),
         description="Articles described like those that a customer bought; needs article vectors.",
     )
+    sasrec: SASRecSettings = Field(
+        default=SASRecSettings(),
+        description="What comes next in the order of a customer's purchases: a neural network.",
+    )
     candidates: Annotated[int, Field(ge=1)] = Field(
-        default=50, description="Articles that each baseline proposes to the blend for a customer."
+        default=50,
+        description="Articles that each recommender proposes to the blend for a customer.",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default={
@@ -82,26 +90,54 @@ class BlendSettings(BaseModel):
             "co_visitation": 100.0,
         },
         description=(
-            "Weight of each baseline's score in the blend, where the measured choice starts; one "
-            "without a weight, or with 0, has no part in it."
+            "Weight of each recommender's score in the blend, where the measured choice starts; "
+            "one without a weight, or with 0, has no part in it."
         ),
     )
 
     @field_validator("weights")
     @classmethod
-    def _weights_name_baselines(cls, weights: dict[str, float]) -> dict[str, float]:
-        unknown = weights.keys() - BASELINES.keys()
+    def _weights_name_recommenders(cls, weights: dict[str, float]) -> dict[str, float]:
+        unknown = weights.keys() - RECOMMENDERS.keys()
         if unknown:
-            raise ValueError(f"no baseline {', '.join(sorted(unknown))}: {', '.join(BASELINES)}")
+            raise ValueError(
+                f"no recommender {', '.join(sorted(unknown))}: {', '.join(RECOMMENDERS)}"
+            )
         if not weights.get(POPULARITY):
             raise ValueError(f"the blend needs a weight of {POPULARITY}: it scores for everybody")
         # The search moves them one after the other: their order must not depend on who wrote them.
-        return {name: weights[name] for name in BASELINES if name in weights}
+        return {name: weights[name] for name in RECOMMENDERS if name in weights}
+
+    @model_validator(mode="after")
+    def _sasrec_is_enabled(self) -> Self:
+        if "sasrec" in self.weights and not self.sasrec.enabled:
+            raise ValueError(
+                "models.weights names sasrec, which is not enabled: set models.sasrec.enabled to "
+                "true, or leave the weight out"
+            )
+        return self
 
 
-# Every baseline: its name, and how it is made of the settings and the article vectors, if there are
-# any. A new one is registered here.
-BASELINES: dict[str, Callable[[BlendSettings, ArticleVectors | None], Recommender]] = {
+@dataclass(frozen=True)
+class Artifacts:
+    """What earlier stages have made and some recommenders are made of.
+
+    Attributes
+    ----------
+    vectors
+        Of the shop's articles.
+    sasrec
+        Folder of a network that was trained as of an earlier date: see
+        :class:`~modiste.models.sasrec.recommender.SASRecRecommender`.
+    """
+
+    vectors: ArticleVectors | None = None
+    sasrec: Path | None = None
+
+
+# Every recommender: its name, and how it is made of the settings and of what earlier stages made. A
+# new one is registered here.
+RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
     POPULARITY: lambda all_, _: Popularity(all_.popularity),
     "popularity_by_age": lambda all_, _: PopularityByAge(all_.popularity_by_age, all_.popularity),
     "popularity_by_section": lambda all_, _: PopularityBySection(
@@ -111,26 +147,33 @@ BASELINES: dict[str, Callable[[BlendSettings, ArticleVectors | None], Recommende
     "most_frequent": lambda all_, _: Repurchase(all_.most_frequent, all_.popularity),
     "other_colours": lambda all_, _: OtherColours(all_.other_colours, all_.popularity),
     "co_visitation": lambda all_, _: CoVisitation(all_.co_visitation, all_.popularity),
-    "content": lambda all_, vectors: Content(vectors, all_.content, all_.popularity),
+    "content": lambda all_, made: Content(made.vectors, all_.content, all_.popularity),
+    "sasrec": lambda all_, made: SASRecRecommender(
+        all_.sasrec, all_.popularity, made.vectors, made.sasrec
+    ),
 }
 
 # Those that can be fitted only with article vectors.
 NEED_VECTORS = frozenset({"content"})
 
 
-def make_baselines(
-    settings: BlendSettings, vectors: ArticleVectors | None = None
+def make_recommenders(
+    settings: BlendSettings, artifacts: Artifacts | None = None
 ) -> dict[str, Recommender]:
-    """Every baseline by its name, not fitted; without vectors, none that needs them."""
+    """Every recommender that is enabled and can be fitted, by its name, not fitted yet."""
+    artifacts = artifacts or Artifacts()
+    left_out = set() if settings.sasrec.enabled else {"sasrec"}
+    if artifacts.vectors is None:
+        left_out |= NEED_VECTORS
     return {
-        name: make(settings, vectors)
-        for name, make in BASELINES.items()
-        if vectors is not None or name not in NEED_VECTORS
+        name: make(settings, artifacts)
+        for name, make in RECOMMENDERS.items()
+        if name not in left_out
     }
 
 
-def check_vectors(settings: BlendSettings, vectors: ArticleVectors | None) -> None:
-    """Refuse weights of baselines that there are no vectors for.
+def check_vectors(settings: BlendSettings, artifacts: Artifacts) -> None:
+    """Refuse weights of recommenders that there are no vectors for.
 
     Raises
     ------
@@ -138,7 +181,7 @@ def check_vectors(settings: BlendSettings, vectors: ArticleVectors | None) -> No
         When the weights name one, be it with 0.
     """
     missing = NEED_VECTORS & settings.weights.keys()
-    if vectors is None and missing:
+    if artifacts.vectors is None and missing:
         raise ConfigError(
             f"models.weights names {', '.join(sorted(missing))}, which needs article vectors, and "
             "there are none: make them with 'modiste embed', or leave the weight out"
@@ -146,38 +189,40 @@ def check_vectors(settings: BlendSettings, vectors: ArticleVectors | None) -> No
 
 
 class Blend:
-    """The baselines that have a weight, together.
+    """The recommenders that have a weight, together.
 
     Parameters
     ----------
     settings
-        Of the baselines, their weights, and how many articles each proposes.
-    vectors
-        Of the shop's articles, for the baselines that need them; a blend that is loaded needs none.
+        Of the recommenders, their weights, and how many articles each proposes.
+    artifacts
+        What some recommenders are made of; a blend that is loaded needs none.
 
     Raises
     ------
     ConfigError
-        When a baseline that needs vectors has a weight, and there are none.
+        When a recommender that needs vectors has a weight, and there are none.
     """
 
     def __init__(
-        self, settings: BlendSettings | None = None, vectors: ArticleVectors | None = None
+        self, settings: BlendSettings | None = None, artifacts: Artifacts | None = None
     ) -> None:
-        settings = settings or BlendSettings()
-        check_vectors(settings, vectors)
-        self._make_sources(settings, vectors)
+        settings, artifacts = settings or BlendSettings(), artifacts or Artifacts()
+        check_vectors(settings, artifacts)
+        self._make_sources(settings, artifacts)
 
-    def _make_sources(self, settings: BlendSettings, vectors: ArticleVectors | None) -> None:
+    def _make_sources(self, settings: BlendSettings, artifacts: Artifacts) -> None:
         self.settings = settings
         self.weights = {name: weight for name, weight in settings.weights.items() if weight}
         self.popularity = Popularity(settings.popularity)
         self.personal = {
-            name: BASELINES[name](settings, vectors) for name in self.weights if name != POPULARITY
+            name: RECOMMENDERS[name](settings, artifacts)
+            for name in self.weights
+            if name != POPULARITY
         }
 
     def fit(self, history: History) -> Self:
-        """Fit the baselines."""
+        """Fit the recommenders."""
         for source in (self.popularity, *self.personal.values()):
             source.fit(history)
         return self
@@ -196,7 +241,7 @@ class Blend:
         return gather_candidates(proposals, self.popularity.article_scores)
 
     def save(self, folder: Path) -> None:
-        """Write every baseline into a folder of its own, and the settings that they obey."""
+        """Write every recommender into a folder of its own, and the settings that they obey."""
         (folder / "settings.json").write_text(
             self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8"
         )
@@ -207,7 +252,7 @@ class Blend:
     def load(self, folder: Path) -> Self:
         """Read them back, with the settings that they were saved with."""
         text = (folder / "settings.json").read_text(encoding="utf-8")
-        self._make_sources(BlendSettings.model_validate_json(text), vectors=None)
+        self._make_sources(BlendSettings.model_validate_json(text), Artifacts())
         for name, source in ((POPULARITY, self.popularity), *self.personal.items()):
             source.load(folder / name)
         return self

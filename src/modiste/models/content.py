@@ -3,7 +3,7 @@
 Two articles are as similar as the cosine of their vectors. A customer's score of an article is the
 sum, over what they bought, of ``age ** -purchase_decay * cosine ** similarity_power``, times a
 power of the article's popularity; that an article is similar to itself does not count. It is the
-one baseline that can recommend an article before its first sale.
+one that can recommend an article before its first sale.
 
 Neighbours of articles, and not the nearest articles of an average purchase: who bought a coat and a
 bikini wants nothing that lies between the two. It also measured better, and the search is done once

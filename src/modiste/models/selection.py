@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from modiste.data.dataset import CustomerBatch, Dataset, History, Partition, Window
 from modiste.evaluation.metrics import score_customers
 from modiste.models.blend import (
-    BASELINES,
     POPULARITY,
+    RECOMMENDERS,
+    Artifacts,
     BlendSettings,
     check_vectors,
     gather_candidates,
@@ -34,7 +35,6 @@ from modiste.models.weight_search import (
     clearly_better,
     search_weights,
 )
-from modiste.vectors.article_vectors import ArticleVectors
 
 _POPULARITY_GRID: dict[str, tuple[Any, ...]] = {
     "decay": (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
@@ -94,7 +94,7 @@ class Selection:
     trials: pl.DataFrame
 
 
-# What baselines propose to the label customers: for each window, by the baseline's name.
+# What recommenders propose to the label customers: for each window, by their names.
 Proposals = Sequence[Mapping[str, pl.DataFrame]]
 
 _TRIALS_SCHEMA = {
@@ -112,7 +112,7 @@ def select_settings(
     settings: BlendSettings,
     selection: SelectionSettings,
     k: int,
-    vectors: ArticleVectors | None = None,
+    artifacts: Artifacts | None = None,
 ) -> Selection:
     """Choose settings on validation windows.
 
@@ -128,16 +128,17 @@ def select_settings(
         How clear a gain must be, and how many customers are looked at.
     k
         Cut-off of MAP.
-    vectors
-        Of the shop's articles, for the baselines that need them.
+    artifacts
+        What some recommenders are made of.
 
     Raises
     ------
     ConfigError
-        When a baseline that needs vectors has a weight, and there are none.
+        When a recommender that needs vectors has a weight, and there are none.
     """
-    check_vectors(settings, vectors)
-    prepared = [_ValidationWindow.of(dataset, window, selection, vectors) for window in windows]
+    artifacts = artifacts or Artifacts()
+    check_vectors(settings, artifacts)
+    prepared = [_ValidationWindow.of(dataset, window, selection, artifacts) for window in windows]
     search = _Search(prepared, selection.z, k)
     settings = search.choose_popularity(settings)
     # What these propose does not depend on what is still to be chosen.
@@ -154,7 +155,7 @@ class _ValidationWindow:
     history: History
     labels: pl.DataFrame
     batches: list[CustomerBatch]
-    vectors: ArticleVectors | None
+    artifacts: Artifacts
 
     @classmethod
     def of(
@@ -162,7 +163,7 @@ class _ValidationWindow:
         dataset: Dataset,
         window: Window,
         selection: SelectionSettings,
-        vectors: ArticleVectors | None,
+        artifacts: Artifacts,
     ) -> _ValidationWindow:
         labels = dataset.purchases(window)
         buyers = labels["customer"].unique().sort()
@@ -171,11 +172,11 @@ class _ValidationWindow:
             labels = labels.join(buyers.to_frame(), on="customer", how="semi")
         history = dataset.until(window.as_of)
         batches = history.map(_read_some, buyers, label="label customers")
-        return cls(history, labels, batches, vectors)
+        return cls(history, labels, batches, artifacts)
 
     def propose(self, name: str, settings: BlendSettings, k: int) -> pl.DataFrame:
-        """What a baseline, fitted with ``settings``, proposes to the label customers."""
-        fitted = BASELINES[name](settings, self.vectors).fit(self.history)
+        """What a recommender, fitted with ``settings``, proposes to the label customers."""
+        fitted = RECOMMENDERS[name](settings, self.artifacts).fit(self.history)
         return pl.concat([fitted.recommend(batch, k) for batch in self.batches])
 
     def popularity(self, settings: BlendSettings) -> Popularity:
@@ -267,7 +268,7 @@ class _Search:
         return settings.model_copy(update={"weights": found.weights})
 
     def proposals(self, settings: BlendSettings, names: Sequence[str]) -> Proposals:
-        """What the baselines propose, by window and name."""
+        """What the recommenders propose, by window and name."""
         return [
             {
                 name: window.propose(

@@ -139,7 +139,7 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read it back; the articles' vectors are memory-mapped.
+        """Read it back.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class TrainedNetwork:
             network.load_state_dict(load_file(folder / _NETWORK))
             return cls(
                 network.eval(),
-                np.load(folder / _ARTICLES, mmap_mode="r"),
+                np.load(folder / _ARTICLES),
                 date.fromisoformat(description["as_of"]),
                 tuple(Epoch(**epoch) for epoch in description["epochs"]),
                 description["best_epoch"],

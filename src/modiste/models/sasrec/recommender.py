@@ -123,7 +123,7 @@ class SASRecRecommender:
     ) -> NDArray[np.float32]:
         days = np.full(len(sequences), (batch.as_of - EPOCH).days, dtype=np.int32)
         return customer_vectors(
-            trained.network, sequences, days, torch.from_numpy(np.asarray(trained.articles))
+            trained.network, sequences, days, torch.from_numpy(trained.articles)
         )
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
