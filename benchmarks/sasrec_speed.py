@@ -183,7 +183,7 @@ def read_shop(options: argparse.Namespace, work: Path) -> tuple[Sequences, NextI
 
 
 def numbered(sequences: Sequences, numbers: NDArray[np.int64]) -> Sequences:
-    """Some of the sequences, none of them empty, in their order: ``numbers`` is int64, shape (n,)."""
+    """Some of the sequences, in their order, none of them empty: ``numbers`` is int64, (n,)."""
     taken = np.zeros(len(sequences), dtype=bool)
     taken[numbers] = True
     some = kept(sequences, np.repeat(taken, sequences.lengths))
