@@ -1,15 +1,10 @@
-"""Purchase sequences of a shop: what they cost to make, and how full their batches are.
+"""Purchase sequences of a shop: what they cost to make.
 
-    PYTHONPATH=src python benchmarks/sequences.py PREPARED [--lengths 50 100 200] [--out FOLDER]
+    PYTHONPATH=src python benchmarks/sequences.py PREPARED [--out FOLDER]
 
-PREPARED is a folder that ``modiste ingest`` wrote. First the sequences are made as of the day after
-the data ends, and beside them the same arrays by bare Polars, which holds all transactions in
-memory; each in a process of its own. Then, for each length, again in a process of its own: training
-windows before the last seven days, packed rows, and one epoch of batches with targets.
-
-Fill is the share of slots that hold an item: in packed rows; in batches of equally long windows,
-each as wide as its longest; and when every window is padded to the full length. Attended is
-the share of the pairs of slots in a row that lie in one window. The last line is one JSON object.
+PREPARED is a folder that ``modiste ingest`` wrote. The sequences are made as of the day after the
+data ends, and beside them the same arrays by bare Polars, which holds all transactions in memory;
+each in a process of its own. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,17 +16,12 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from machine import describe_machine
 from processes import measure
-
-# Slots of a batch, packed or bucketed.
-_BATCH_SLOTS = 25_600
 
 
 def main() -> None:
@@ -40,19 +30,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("prepared", type=Path, help="folder of prepared tables")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--rounds", type=int, default=3, help="how often the sequences are made")
     parser.add_argument("--workers", type=int, help="threads; default: one for each core")
     parser.add_argument("--out", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--run", choices=["ours", "peer", "batches"], help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=["ours", "peer"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run == "ours":
         make(options.prepared, options.out, options.workers)
     elif options.run == "peer":
         make_with_polars(options.prepared, options.out)
-    elif options.run == "batches":
-        found = batches(options.prepared, options.out, options.lengths[0])
-        (options.out / "found.json").write_text(json.dumps(found))
     else:
         with tempfile.TemporaryDirectory(dir=options.out) as work:
             print(json.dumps(benchmark(options, Path(work))))
@@ -71,12 +57,6 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         filecmp.cmp(path, work / "peer" / path.name, shallow=False)
         for path in (work / "ours").glob("*.npy")
     )
-    by_length = {}
-    for length in options.lengths:
-        used = part(options.prepared, "batches", work / "ours", ["--lengths", str(length)])
-        found = json.loads((work / "ours" / "found.json").read_text())
-        by_length[length] = {**found, "peak_gib": used["peak_gib"]}
-        print(length, by_length[length], flush=True)
     size = sum(path.stat().st_size for path in (work / "ours").glob("*.npy"))
     return {
         "benchmark": "sequences",
@@ -87,7 +67,6 @@ def benchmark(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "rounds": made,
         "same_bytes": same,
         "megabytes": round(size / 1e6, 1),
-        "batches": by_length,
         "machine": describe_machine(),
     }
 
@@ -105,14 +84,13 @@ def part(prepared: Path, which: str, out: Path, more: Sequence[str]) -> dict[str
 
 
 def make(prepared: Path, out: Path, workers: int | None) -> None:
-    """The sequences as modiste makes them, with channels and prices."""
+    """The sequences as modiste makes them."""
     from modiste.data.dataset import Dataset
     from modiste.engine import Engine
-    from modiste.models.sasrec.sequences import SequenceSettings, build_sequences
+    from modiste.models.sasrec.sequences import build_sequences
 
     dataset = Dataset.open(prepared, Engine(workers=workers))
-    settings = SequenceSettings(channels=True, prices=True)
-    build_sequences(dataset.until(dataset.next_day), out, settings)
+    build_sequences(dataset.until(dataset.next_day), out)
 
 
 def make_with_polars(prepared: Path, out: Path) -> None:
@@ -124,8 +102,9 @@ def make_with_polars(prepared: Path, out: Path) -> None:
     key = ["customer", "t_dat", "article"]
     rows = (
         pl.scan_parquet(prepared / "transactions" / "*.parquet")
-        .sort(*key, "price", "sales_channel_id", nulls_last=True)
-        .unique(key, keep="first", maintain_order=True)
+        .select(key)
+        .unique()
+        .sort(key)
         .collect()
     )
     customers = rows["customer"].to_numpy()
@@ -134,57 +113,6 @@ def make_with_polars(prepared: Path, out: Path) -> None:
     np.save(out / "customers.npy", customers[starts])
     np.save(out / "items.npy", rows["article"].to_numpy())
     np.save(out / "days.npy", rows["t_dat"].to_physical().to_numpy())
-    np.save(out / "prices.npy", rows["price"].fill_null(float("nan")).to_numpy())
-    np.save(out / "channels.npy", rows["sales_channel_id"].fill_null(0).to_numpy())
-
-
-def batches(prepared: Path, sequences_folder: Path, length: int) -> dict[str, Any]:
-    """One epoch of training batches, and fill rates of training and of encoding."""
-    from modiste.data.dataset import Dataset
-    from modiste.models.sasrec.packing import bucketed_batches, packed_batches, padded_batches
-    from modiste.models.sasrec.sequences import Sequences
-    from modiste.models.sasrec.windows import WindowSettings, last_windows, training_windows
-
-    valid_from = Dataset.open(prepared).next_day - timedelta(days=7)
-    started = time.perf_counter()
-    sequences = Sequences.load(sequences_folder)
-    windows = training_windows(sequences, WindowSettings(max_length=length), valid_from)
-    cut = time.perf_counter()
-    packed = packed_batches(windows, _BATCH_SLOTS // length, 0, 0)
-    ready = time.perf_counter()
-    items = sum(int((batch.segments >= 0).sum()) for batch in packed)
-    finished = time.perf_counter()
-    bucketed = bucketed_batches(windows, _BATCH_SLOTS, 0, 0)
-    latest = last_windows(sequences, length)
-    encoded = {
-        "packed": packed_batches(latest, _BATCH_SLOTS // length, 0, 0),
-        "bucketed": padded_batches(latest, _BATCH_SLOTS),
-    }
-    return {
-        "sequences": len(sequences),
-        "items": len(sequences.items),
-        "baskets": len(sequences.baskets) - 1,
-        "windows": len(windows),
-        "trained_items": items,
-        "batches": {"packed": len(packed), "bucketed": len(bucketed)},
-        "cut_seconds": round(cut - started, 2),
-        "pack_seconds": round(ready - cut, 2),
-        "epoch_seconds": round(finished - ready, 2),
-        "items_per_second": round(items / (finished - ready)),
-        "fill": {
-            "packed": round(packed.fill_rate, 5),
-            "bucketed": round(bucketed.fill_rate, 5),
-            "padded to full length": round(items / len(windows) / length, 5),
-        },
-        "attended": {
-            "packed": round(packed.attended_share, 4),
-            "bucketed": round(bucketed.attended_share, 4),
-        },
-        "encoding fill": {which: round(each.fill_rate, 5) for which, each in encoded.items()},
-        "encoding attended": {
-            which: round(each.attended_share, 4) for which, each in encoded.items()
-        },
-    }
 
 
 if __name__ == "__main__":

@@ -156,6 +156,18 @@ class History:
         """Number of customers; their codes are 0 to n_customers - 1."""
         return self._manifest.rows_out("customers")
 
+    def before(self, as_of: date) -> History:
+        """What was known strictly before an earlier date.
+
+        Raises
+        ------
+        ValueError
+            When the date is later.
+        """
+        if as_of > self.as_of:
+            raise ValueError(f"what is known before {self.as_of} says nothing of {as_of}")
+        return History(as_of, self._folder, self._manifest, self._engine)
+
     @cached_property
     def articles(self) -> pl.DataFrame:
         """The articles table (``schema.PREPARED_ARTICLES``); row number = ``article``."""

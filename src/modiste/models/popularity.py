@@ -9,12 +9,14 @@ for one. It is scaled to 1 for the best seller.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
@@ -50,18 +52,7 @@ def article_popularity(history: History, settings: PopularitySettings) -> pl.Dat
     Columns ``article`` (int32) and ``popularity`` (float64, 1 for the most popular), sorted by
     article. Articles that are not on sale have no row.
     """
-    since = history.as_of - timedelta(days=settings.days)
-    daily = (
-        history.collect(
-            _basket_units, since, settings.basket_power, label="purchases by article and day"
-        )
-        .group_by("article", "t_dat")
-        .agg(pl.col("units").sum())
-        .sort("article", "t_dat")
-        .with_columns(weight=pl.col("units") * decay(history.as_of, settings.decay))
-    )
-    # bincount adds up in the order of the rows: the same bytes for any number of threads.
-    weight = np.bincount(daily["article"], weights=daily["weight"])
+    (weight,) = popularity_weights(history, [history.as_of], settings)
     (articles,) = weight.nonzero()
     return pl.DataFrame(
         {
@@ -69,6 +60,38 @@ def article_popularity(history: History, settings: PopularitySettings) -> pl.Dat
             "popularity": weight[articles] / weight.max(initial=1e-300),
         }
     )
+
+
+def popularity_weights(
+    history: History, as_of: Sequence[date], settings: PopularitySettings
+) -> Iterator[NDArray[np.float64]]:
+    """Popularity of every article as of some dates, none of them after the history's.
+
+    Yields
+    ------
+    For each date, shape (n_articles,), not scaled; 0: not on sale.
+    """
+    window = timedelta(days=settings.days)
+    daily = (
+        history.collect(
+            _basket_units,
+            min(as_of) - window,
+            settings.basket_power,
+            label="purchases by article and day",
+        )
+        .group_by("article", "t_dat")
+        .agg(pl.col("units").sum())
+        .sort("article", "t_dat")
+    )
+    for day in as_of:
+        weighed = daily.filter(pl.col("t_dat").is_between(day - window, day, closed="left")).select(
+            "article", weight=pl.col("units") * decay(day, settings.decay)
+        )
+        # bincount adds up in the order of the rows: the same bytes for any number of threads.
+        weights: NDArray[np.float64] = np.bincount(
+            weighed["article"], weights=weighed["weight"], minlength=history.n_articles
+        ).astype(np.float64)  # without a row numpy gives whole numbers
+        yield weights
 
 
 class Popularity:

@@ -66,7 +66,7 @@ def test_sampled_softmax(with_seen: bool) -> None:
     loss = softmax_cross_entropy(
         states,
         articles[targets],
-        SharedArticles(articles[drawn], offsets, columns_of(drawn, ARTICLES)[targets], seen),
+        SharedArticles(articles[drawn], offsets[None], columns_of(drawn, ARTICLES)[targets], seen),
     )
     terms = []
     for pair in range(PAIRS):
@@ -80,6 +80,23 @@ def test_sampled_softmax(with_seen: bool) -> None:
         ]
         terms.append(torch.logsumexp(torch.stack([own, *others]), 0) - own)
     _same(loss, torch.stack(terms).mean(), (states, articles))
+
+
+def test_softmax_with_offsets_of_several_periods() -> None:
+    """Each pair has the offsets of its own period; what was not on sale then does not count."""
+    states, articles, targets = _leaves()
+    offsets = torch.randn(3, ARTICLES, dtype=torch.float64)
+    offsets[torch.rand(3, ARTICLES) < 0.3] = -torch.inf
+    periods = torch.arange(PAIRS) % 3
+    own = torch.randn(PAIRS, dtype=torch.float64)
+    shared = SharedArticles(articles, offsets, targets, None, periods, own)
+    loss = softmax_cross_entropy(states, articles[targets], shared)
+    scores = states @ articles.t() + offsets[periods]
+    positive = (states * articles[targets]).sum(1) + own
+    naive = functional.cross_entropy(
+        scores.scatter(1, targets[:, None], positive[:, None]), targets
+    )
+    _same(loss, naive, (states, articles))
 
 
 @pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,6 @@ from modiste.errors import DataError
 from modiste.models.sasrec.sequences import (
     EPOCH,
     Sequences,
-    SequenceSettings,
     build_sequences,
     sequences_of,
 )
@@ -28,17 +26,12 @@ from purchase_histories import (
     START,
     START_DAY,
     Purchases,
-    baskets_of,
     day,
-    many_purchases,
-    sequences_from,
     write_history,
 )
 
-# Customer, and their (day, article, price, channel).
-Shown = list[tuple[int, list[tuple[int, int, float, int]]]]
-
-ALL = SequenceSettings(channels=True, prices=True)
+# Customer, and their (day, article).
+Shown = list[tuple[int, list[tuple[int, int]]]]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -54,33 +47,18 @@ def rows_of(purchases: dict[int, Purchases]) -> pl.DataFrame:
     )
 
 
-def naive(
-    transactions: pl.DataFrame, as_of: date
-) -> list[tuple[int, list[tuple[int, int, float, int]]]]:
-    """Customer, and their (day, article, price, channel), row by row."""
-    kept: dict[int, dict[tuple[int, int], tuple[float, int]]] = {}
-    for customer, article, when, price, channel in transactions.iter_rows():
-        if when >= as_of:
-            continue
-        piece = (math.inf if price is None else price, 99 if channel is None else channel)
-        mine = kept.setdefault(customer, {})
-        key = ((when - EPOCH).days, article)
-        mine[key] = min(piece, mine.get(key, piece))
-    return [
-        (customer, [(*key, *mine[key]) for key in sorted(mine)])
-        for customer, mine in sorted(kept.items())
-    ]
+def naive(transactions: pl.DataFrame, as_of: date) -> Shown:
+    """Customer, and their (day, article), row by row."""
+    kept: dict[int, set[tuple[int, int]]] = {}
+    for customer, article, when in transactions.select("customer", "article", "t_dat").iter_rows():
+        if when < as_of:
+            kept.setdefault(customer, set()).add(((when - EPOCH).days, article))
+    return [(customer, sorted(mine)) for customer, mine in sorted(kept.items())]
 
 
 def shown(sequences: Sequences) -> Shown:
     assert sequences.customers is not None
-    assert sequences.prices is not None
-    assert sequences.channels is not None
-    prices = np.where(np.isnan(sequences.prices), math.inf, sequences.prices).tolist()
-    channels = np.where(sequences.channels == 0, 99, sequences.channels).tolist()
-    items = list(
-        zip(sequences.days.tolist(), sequences.items.tolist(), prices, channels, strict=True)
-    )
+    items = list(zip(sequences.days.tolist(), sequences.items.tolist(), strict=True))
     return [
         (customer, items[sequences.offsets[number] : sequences.offsets[number + 1]])
         for number, customer in enumerate(sequences.customers.tolist())
@@ -93,7 +71,7 @@ def test_as_a_naive_version(case: TwoFutures) -> None:
     with TemporaryDirectory() as name:
         folder = case.write(Path(name, "shop"), case.future)
         history = Dataset.open(folder, Engine(workers=2)).until(case.as_of)
-        built = build_sequences(history, Path(name, "sequences"), ALL)
+        built = build_sequences(history, Path(name, "sequences"))
         assert shown(built) == naive(case.past, case.as_of)
         assert built.customers is not None
         for array in (built.items, built.days, built.customers):
@@ -101,7 +79,7 @@ def test_as_a_naive_version(case: TwoFutures) -> None:
         assert built.offsets.dtype == np.int64
         # In any order of the rows, and without a folder.
         shuffled = case.past.sample(fraction=1, shuffle=True, seed=1)
-        assert shown(sequences_of(shuffled, ALL)) == shown(built)
+        assert shown(sequences_of(shuffled)) == shown(built)
 
 
 @given(case=two_futures())
@@ -109,39 +87,36 @@ def test_as_a_naive_version(case: TwoFutures) -> None:
 def test_blind_to_the_future(case: TwoFutures) -> None:
     def files(history: History) -> dict[str, pl.DataFrame]:
         with TemporaryDirectory() as name:
-            build_sequences(history, Path(name, "sequences"), ALL)
+            build_sequences(history, Path(name, "sequences"))
             found = contents(Path(name, "sequences"))
         return {name: pl.DataFrame({"bytes": [content]}) for name, content in found.items()}
 
     assert_blind_to_the_future(case, files)
 
 
-def test_unknown_price_and_channel(tmp_path: Path) -> None:
-    """The cheapest piece with a known price stands for all of a day."""
-    rows = pl.DataFrame(
-        {
-            "customer": [0] * 5,
-            "article": [3, 3, 3, 4, 4],
-            "t_dat": [START] * 5,
-            "price": [None, 0.5, 0.25, None, None],
-            "sales_channel_id": [1, 1, 2, None, None],
-        }
-    )
-    built = build_sequences(write_history(tmp_path / "shop", rows, day(1), 1), tmp_path / "s", ALL)
-    assert built.items.tolist() == [3, 4]
-    assert built.prices is not None
-    assert built.channels is not None
-    assert built.prices[0] == 0.25
-    assert np.isnan(built.prices[1])
-    assert built.channels.tolist() == [2, 0]
-
-
-def test_only_what_is_asked_for_is_kept(small_shop: Dataset, tmp_path: Path) -> None:
-    built = build_sequences(small_shop.until(small_shop.next_day), tmp_path / "s")
-    assert built.prices is None
-    assert built.channels is None
+def test_files(small_shop: Dataset, tmp_path: Path) -> None:
+    build_sequences(small_shop.until(small_shop.next_day), tmp_path / "s")
     names = {"items.npy", "days.npy", "offsets.npy", "customers.npy"}
     assert set(contents(tmp_path / "s")) == names
+
+
+def test_before_a_day(small_shop: Dataset) -> None:
+    rows = pl.concat(
+        [batch.transactions for batch in small_shop.until(day_of_small_shop(50)).batches()]
+    )
+    whole = sequences_of(rows)
+    cut = day_of_small_shop(30)
+    assert shown(whole.before(cut)) == naive(rows, cut)
+    assert len(whole.before(day_of_small_shop(0))) == 0
+    some = np.array([3, 0, 5])
+    assert shown(whole.only(some)) == [shown(whole)[number] for number in some]
+
+
+def test_several_baskets() -> None:
+    sequences = sequences_of(
+        rows_of({0: [(1, 4), (2, 4)], 1: [(1, 4), (1, 5)], 2: [(1, 4)], 3: [(2, 1), (1, 9)]})
+    )
+    assert sequences.with_several_baskets.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(("partition_customers", "workers"), [(1000, 1), (30, 1), (7, 3), (1, 2)])
@@ -153,13 +128,13 @@ def test_partitions_and_workers_do_not_matter(
     other = write_history(
         tmp_path / "shop", rows, history.as_of, history.n_customers, partition_customers, workers
     )
-    build_sequences(history, tmp_path / "one", ALL)
-    build_sequences(other, tmp_path / "other", ALL)
+    build_sequences(history, tmp_path / "one")
+    build_sequences(other, tmp_path / "other")
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
 
 
 def test_files_are_as_numpy_writes_them(small_shop: Dataset, tmp_path: Path) -> None:
-    built = build_sequences(small_shop.until(small_shop.next_day), tmp_path / "built", ALL)
+    built = build_sequences(small_shop.until(small_shop.next_day), tmp_path / "built")
     (tmp_path / "saved").mkdir()
     built.save(tmp_path / "saved")
     assert contents(tmp_path / "built") == contents(tmp_path / "saved")
@@ -181,41 +156,16 @@ def test_a_history_of(length: int, tmp_path: Path) -> None:
     assert built.customers.tolist() == [2, 4]
     assert built.lengths.tolist() == [length, 1]
     assert built.items.tolist() == [*range(length), 7]
-    assert built.basket_numbers().tolist() == [*(number // 3 for number in range(length)), 0]
+    assert (built.days - START_DAY).tolist() == [*(when for _, when in pairs), 0]
 
 
 @pytest.mark.parametrize("customers", [0, 3])
 def test_no_purchases(customers: int, tmp_path: Path) -> None:
     history = write_history(tmp_path / "shop", rows_of({}), day(3), customers)
-    built = build_sequences(history, tmp_path / "s", ALL)
+    built = build_sequences(history, tmp_path / "s")
     assert len(built) == 0
     assert built.items.shape == built.days.shape == (0,)
     assert built.offsets.tolist() == [0]
-    assert built.baskets.tolist() == [0]
-    assert built.basket_numbers().shape == (0,)
-    assert built.baskets_before(day(1)).shape == (0,)
-
-
-@given(purchases=many_purchases())
-@settings(deadline=None)
-def test_baskets(purchases: list[Purchases]) -> None:
-    sequences = sequences_from(purchases)
-    numbers = sequences.basket_numbers()
-    assert numbers.dtype == np.int32
-    starts, total = [], 0
-    expected: list[int] = []
-    for pairs in purchases:
-        for number, basket in enumerate(baskets_of(pairs)):
-            starts.append(total)
-            total += len(basket)
-            expected += [number] * len(basket)
-    assert numbers.tolist() == expected
-    assert sequences.baskets.tolist() == [*starts, total]
-    for cut in (0, 5, 13):
-        assert sequences.baskets_before(day(cut)).tolist() == [
-            len(baskets_of([pair for pair in pairs if pair[1] < cut])) for pairs in purchases
-        ]
-    assert sequences.baskets_before(None).tolist() == [len(baskets_of(each)) for each in purchases]
 
 
 def test_a_damaged_folder_is_told(small_shop: Dataset, tmp_path: Path) -> None:

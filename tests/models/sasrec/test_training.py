@@ -13,6 +13,7 @@ from modiste.models.sasrec import training
 from modiste.models.sasrec.losses import columns_of
 from modiste.models.sasrec.network import NetworkSettings, SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
+from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.training import TrainingError, TrainingSettings, load_trained, train
 
@@ -200,8 +201,12 @@ def test_negatives_are_on_sale(sampler: str, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(training, "columns_of", watch)
     on_sale = np.array([30, 2, 5, 9, 4])
+    log_share = np.full((2, ARTICLES), -np.inf, dtype=np.float32)
+    log_share[0] = -np.log(ARTICLES)
+    log_share[1, on_sale] = -np.log(5)
+    prior = PopularityPrior(np.array([np.iinfo(np.int64).min, 0]), log_share)
     sequences = make_sequences(LENGTHS)
-    train(make_network(), sequences, _settings(sampler=sampler), device=CPU, on_sale=on_sale)
+    train(make_network(), sequences, _settings(sampler=sampler), device=CPU, prior=prior)
     assert drawn == set(on_sale.tolist()) & set(sequences.items.tolist())
 
 

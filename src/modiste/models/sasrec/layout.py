@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modiste.models.sasrec.network import GAP_BUCKETS, Rows
-from modiste.models.sasrec.sequences import Sequences
+from modiste.models.sasrec.sequences import Sequences, ranges
 
 # A model is asked about the days after an as-of date: label windows are of 7 days. In training the
 # date is drawn so that what was bought lies in such a window; were it the day of the purchase
@@ -40,6 +40,8 @@ class TrainingBatch:
         history.
     targets
         int64, shape (n_pairs,): article codes of the next basket.
+    target_days
+        int64, shape (n_pairs,): the days on which they were bought, as the sequences count days.
     pair_segments
         int64, shape (n_pairs,): the history of each pair, sorted.
     window_items
@@ -51,6 +53,7 @@ class TrainingBatch:
     rows: Rows
     sources: Tensor
     targets: Tensor
+    target_days: Tensor
     pair_segments: Tensor
     window_items: Tensor
     window_segments: Tensor
@@ -64,6 +67,7 @@ class TrainingBatch:
                 for part in (
                     self.sources,
                     self.targets,
+                    self.target_days,
                     self.pair_segments,
                     self.window_items,
                     self.window_segments,
@@ -100,7 +104,7 @@ def training_batch(
     lengths = np.minimum(sequences.lengths[which], max_length + 1)
     slack = sequences.lengths[which] - lengths
     skipped = rng.integers(0, slack + 1) if random_windows else slack
-    flat = _ranges(sequences.offsets[which] + skipped, lengths)
+    flat = ranges(sequences.offsets[which] + skipped, lengths)
     items = sequences.items[flat].astype(np.int64)
     days = sequences.days[flat]
     segment = np.repeat(np.arange(len(which)), lengths)
@@ -119,6 +123,7 @@ def training_batch(
         rows,
         torch.from_numpy(cells[input_number[source]]),
         torch.from_numpy(items[target]),
+        torch.from_numpy(days[target].astype(np.int64)),
         torch.from_numpy(segment[source]),
         torch.from_numpy(items),
         torch.from_numpy(segment),
@@ -150,7 +155,7 @@ def history_rows(
     The rows, and int64, shape (n,): the place of each history's last item in the flattened rows.
     """
     lengths = np.minimum(sequences.lengths[which], max_length)
-    flat = _ranges(sequences.offsets[which + 1] - lengths, lengths)
+    flat = ranges(sequences.offsets[which + 1] - lengths, lengths)
     items = sequences.items[flat].astype(np.int64)
     days = sequences.days[flat]
     segment = np.repeat(np.arange(len(which)), lengths)
@@ -169,12 +174,6 @@ def gap_bucket(days: NDArray[np.int64]) -> NDArray[np.int64]:
     known = np.maximum(days, 0)
     bucket = 1 + np.ceil(np.log2(known + 1)).astype(np.int64)
     return np.where(days < 0, 0, np.minimum(bucket, GAP_BUCKETS - 1))
-
-
-def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ``lengths[i]`` numbers from ``starts[i]`` on, for every i, one after another."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
 def _baskets(
@@ -198,7 +197,7 @@ def _deal(
     own, following = sizes[baskets], sizes[baskets + 1]
     pairs = np.maximum(own, following)
     source_start, target_start = rng.integers(0, own), rng.integers(0, following)
-    number = _ranges(np.zeros_like(pairs), pairs)
+    number = ranges(np.zeros_like(pairs), pairs)
     basket = np.repeat(baskets, pairs)
     source = (np.repeat(source_start, pairs) + number) % sizes[basket]
     target = (np.repeat(target_start, pairs) + number) % sizes[basket + 1]

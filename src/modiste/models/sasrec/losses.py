@@ -41,18 +41,26 @@ class SharedArticles(NamedTuple):
     vectors
         float32, shape (m, d).
     offsets
-        float32, shape (m,): added to the scores; the logQ correction. None: nothing.
+        float32, shape (p, m): added to the scores, a row for each of p periods: the logQ
+        correction, and how popular each was; minus infinity where one was not on sale. None:
+        nothing.
     positive_columns
         int64, shape (n,): where among the m each pair's own positive is, -1: not among them. It is
         no negative of its own pair.
     seen
         What else is no negative: see :class:`Seen`; None: nothing.
+    periods
+        int64, shape (n,): the row of the offsets for each pair; None: all have the first.
+    positive_offsets
+        float32, shape (n,): added to the score of each pair's own positive; None: nothing.
     """
 
     vectors: Tensor
     offsets: Tensor | None
     positive_columns: Tensor
     seen: Seen | None = None
+    periods: Tensor | None = None
+    positive_offsets: Tensor | None = None
 
 
 class Seen(NamedTuple):
@@ -199,6 +207,8 @@ class _BlockedSoftmax(torch.autograd.Function):
             block = states[first:last]
             scores = _scores(block, shared, first, last)
             own = (block * positives[first:last]).sum(-1)
+            if shared.positive_offsets is not None:
+                own += shared.positive_offsets[first:last]
             highest = torch.maximum(scores.amax(1), own)
             scores.sub_(highest[:, None]).exp_()
             own_share = (own - highest).exp_()
@@ -268,7 +278,8 @@ def _scores(block: Tensor, shared: SharedArticles, first: int, last: int) -> Ten
     """Scores of a block: shape (last - first, m); minus infinity where there is no negative."""
     scores = block @ shared.vectors.t()
     if shared.offsets is not None:
-        scores.add_(shared.offsets)
+        periods = shared.periods
+        scores.add_(shared.offsets[0 if periods is None else periods[first:last]])
     if shared.seen is not None:  # a history's own articles include the positives
         for pairs, columns in shared.seen.between(first, last):
             scores[pairs].index_fill_(1, columns, -math.inf)

@@ -14,14 +14,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import History, Partition
 from modiste.data.schema import PREPARED_TRANSACTIONS
@@ -32,21 +30,11 @@ from modiste.errors import DataError
 EPOCH = date(1970, 1, 1)
 
 
-class SequenceSettings(BaseModel):
-    """What is kept of each purchase besides article and day."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    channels: bool = Field(default=False, description="Whether the sales channel is kept.")
-    prices: bool = Field(default=False, description="Whether the price is kept.")
-
-
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """Histories of many customers, oldest purchase first, one customer after the other.
 
-    Sequence ``s`` has the items ``offsets[s]`` to ``offsets[s + 1]``; basket ``b`` of all has the
-    items ``baskets[b]`` to ``baskets[b + 1]``.
+    Sequence ``s`` has the items ``offsets[s]`` to ``offsets[s + 1]``.
 
     Attributes
     ----------
@@ -59,29 +47,20 @@ class Sequences:
         int64, shape (n_sequences + 1,): where each sequence begins, and the end.
     customers
         int32, shape (n_sequences,): customer code of each sequence, rising; None: not known.
-    channels
-        int8, shape (n_items,): sales channel, 0 where not known; None: not kept.
-    prices
-        float32, shape (n_items,): price, NaN where not known; None: not kept. Of several pieces of
-        an article on one day the cheapest with a price stands for all.
     """
 
     items: npt.NDArray[np.int32]
     days: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     customers: npt.NDArray[np.int32] | None = None
-    channels: npt.NDArray[np.int8] | None = None
-    prices: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n_items = len(self.items)
-        for name in ("days", "channels", "prices"):
-            values = getattr(self, name)
-            if values is not None and len(values) != n_items:
-                raise DataError(
-                    f"sequences have {n_items:,} items but {len(values):,} {name}: "
-                    "both must tell of the same interactions"
-                )
+        if len(self.days) != n_items:
+            raise DataError(
+                f"sequences have {n_items:,} items but {len(self.days):,} days: "
+                "both must tell of the same interactions"
+            )
         if not len(self.offsets) or self.offsets[0] != 0 or self.offsets[-1] != n_items:
             raise DataError(f"offsets of sequences must run from 0 to the {n_items:,} interactions")
         if self.customers is not None and len(self.customers) != len(self):
@@ -98,32 +77,37 @@ class Sequences:
         """int64, shape (n_sequences,): items of each sequence."""
         return np.diff(self.offsets)
 
-    @cached_property
-    def baskets(self) -> npt.NDArray[np.int64]:
-        """int64, shape (n_baskets + 1,): where each basket begins, and the end."""
-        new = np.zeros(len(self.items), np.bool_)
-        np.not_equal(self.days[1:], self.days[:-1], out=new[1:])
-        new[self.offsets[:-1][self.lengths > 0]] = True
-        return np.append(np.flatnonzero(new), len(new))
+    @property
+    def with_several_baskets(self) -> npt.NDArray[np.int64]:
+        """int64: numbers of the sequences of two baskets at least, rising."""
+        (filled,) = self.lengths.nonzero()
+        # Days rise within a sequence: its first and last tell whether there are two.
+        first, last = self.offsets[filled], self.offsets[filled + 1] - 1
+        several: npt.NDArray[np.int64] = filled[self.days[first] != self.days[last]]
+        return several
 
-    @cached_property
-    def first_baskets(self) -> npt.NDArray[np.int64]:
-        """int64, shape (n_sequences + 1,): number of each sequence's first basket, and the end."""
-        return np.searchsorted(self.baskets, self.offsets)
+    def before(self, day: date) -> Sequences:
+        """What was bought before a day; who bought nothing by then is left out."""
+        kept = self.days < (day - EPOCH).days
+        counted = np.append(0, np.cumsum(kept))[self.offsets]
+        (filled,) = np.diff(counted).nonzero()
+        return Sequences(
+            self.items[kept],
+            self.days[kept],
+            np.append(0, counted[1:][filled]),
+            None if self.customers is None else self.customers[filled],
+        )
 
-    def basket_numbers(self) -> npt.NDArray[np.int32]:
-        """int32, shape (n_items,): number of each item's basket inside its sequence, from 0."""
-        sizes = np.diff(self.baskets)
-        first = np.repeat(self.first_baskets[:-1], np.diff(self.first_baskets))
-        return np.repeat((np.arange(len(sizes)) - first).astype(np.int32), sizes)
-
-    def baskets_before(self, day: date | None) -> npt.NDArray[np.int64]:
-        """int64, shape (n_sequences,): baskets strictly before a day; None: all of them."""
-        if day is None:
-            return np.diff(self.first_baskets)
-        before = self.days[self.baskets[:-1]] < (day - EPOCH).days
-        counted = np.append(0, np.cumsum(before))
-        return np.diff(counted[self.first_baskets])
+    def only(self, which: npt.NDArray[np.int64]) -> Sequences:
+        """Some of the sequences, by their numbers."""
+        lengths = self.lengths[which]
+        flat = ranges(self.offsets[which], lengths)
+        return Sequences(
+            self.items[flat],
+            self.days[flat],
+            np.append(0, np.cumsum(lengths)),
+            None if self.customers is None else self.customers[which],
+        )
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a folder that is there, one ``.npy`` file each."""
@@ -150,15 +134,20 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "days": np.dtype("<i4"),
     "offsets": np.dtype("<i8"),
     "customers": np.dtype("<i4"),
-    "channels": np.dtype("<i1"),
-    "prices": np.dtype("<f4"),
 }
 _NEEDED = ("items", "days", "offsets")
 
+# Of the transactions; sorted by them, equal data gives equal bytes.
+_COLUMNS = ["customer", "t_dat", "article"]
 
-def build_sequences(
-    history: History, folder: Path, settings: SequenceSettings | None = None
-) -> Sequences:
+
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The ``lengths[i]`` numbers from ``starts[i]`` on, for every i, one after another."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+
+
+def build_sequences(history: History, folder: Path) -> Sequences:
     """Make the sequences of all customers who bought anything before ``history.as_of``.
 
     Parameters
@@ -167,38 +156,32 @@ def build_sequences(
         Nothing at or after its date is in the sequences.
     folder
         Gets its name when it is whole; an earlier one is replaced.
-    settings
-        Which optional arrays are made.
 
     Returns
     -------
     The sequences, memory-mapped from ``folder``.
     """
-    settings = settings or SequenceSettings()
     with atomic_folder(folder) as partial:
         pieces = partial / "pieces"
         pieces.mkdir()
-        written = history.map(_write_piece, pieces, settings, label="purchase sequences")
+        written = history.map(_write_piece, pieces, label="purchase sequences")
         if written:
             _join(written, partial)
         else:
-            sequences_of(pl.DataFrame(schema=PREPARED_TRANSACTIONS), settings).save(partial)
+            sequences_of(pl.DataFrame(schema=PREPARED_TRANSACTIONS)).save(partial)
         shutil.rmtree(pieces)
     return Sequences.load(folder)
 
 
-def sequences_of(transactions: pl.DataFrame, settings: SequenceSettings | None = None) -> Sequences:
+def sequences_of(transactions: pl.DataFrame) -> Sequences:
     """Make the sequences of some customers in memory.
 
     Parameters
     ----------
     transactions
         Columns of ``schema.PREPARED_TRANSACTIONS``, in any order.
-    settings
-        Which optional arrays are made.
     """
-    settings = settings or SequenceSettings()
-    rows = _distinct(transactions.select(_columns(settings)))
+    rows = transactions.select(_COLUMNS).unique().sort(_COLUMNS)
     customers, days = rows["customer"].to_numpy(), rows["t_dat"].to_physical().to_numpy()
     new_customer = np.ones(rows.height, np.bool_)
     new_customer[1:] = customers[1:] != customers[:-1]
@@ -208,29 +191,14 @@ def sequences_of(transactions: pl.DataFrame, settings: SequenceSettings | None =
         days=days,
         offsets=np.append(starts, rows.height),
         customers=customers[starts],
-        channels=rows["sales_channel_id"].fill_null(0).to_numpy() if settings.channels else None,
-        prices=rows["price"].fill_null(float("nan")).to_numpy() if settings.prices else None,
     )
 
 
-def _columns(settings: SequenceSettings) -> list[str]:
-    optional = {"price": settings.prices, "sales_channel_id": settings.channels}
-    return ["customer", "t_dat", "article", *(name for name, kept in optional.items() if kept)]
-
-
-def _distinct(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each (customer, t_dat, article) once, sorted; of several, the lowest known price's row."""
-    # By all columns, so that the row that is kept does not depend on the order they came in.
-    rows = rows.sort(rows.columns, nulls_last=True)
-    key = [pl.col(name) == pl.col(name).shift(1) for name in ("customer", "t_dat", "article")]
-    return rows.filter(~pl.all_horizontal(key).fill_null(False))
-
-
-def _write_piece(partition: Partition, folder: Path, settings: SequenceSettings) -> Path:
+def _write_piece(partition: Partition, folder: Path) -> Path:
     """Write a partition's sequences; give the folder that they lie in."""
     piece = folder / f"{partition.index:05d}"
     piece.mkdir(exist_ok=True)
-    sequences_of(partition.read_transactions(_columns(settings)), settings).save(piece)
+    sequences_of(partition.read_transactions(_COLUMNS)).save(piece)
     return piece
 
 

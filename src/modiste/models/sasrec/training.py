@@ -42,6 +42,7 @@ from modiste.models.sasrec.losses import (
 from modiste.models.sasrec.negatives import NegativeSampler, Popularity, Uniform
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, require_as_of
+from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
 
 _CHECKPOINT, _STATE, _WEIGHTS = "checkpoint", "state.json", "state.safetensors"
@@ -190,7 +191,7 @@ def train(
     folder: Path | None = None,
     device: torch.device | None = None,
     deadline: float | None = None,
-    on_sale: NDArray[np.int64] | None = None,
+    prior: PopularityPrior | None = None,
 ) -> list[Epoch]:
     """Train a network; it then has the weights that were best on the validation.
 
@@ -212,9 +213,9 @@ def train(
     deadline
         Time of ``time.monotonic()`` at which to stop, wherever training stands, with a checkpoint
         written and the best weights so far in the network.
-    on_sale
-        int64: codes of the articles that negatives are drawn from; None: all. To tell a bought
-        article from one that could not be bought teaches what is on sale, and nothing of taste.
+    prior
+        Popularity at the time, that the network need not learn; negatives are then only articles
+        on sale at the time. For the softmax loss. None: all articles are negatives, always.
 
     Returns
     -------
@@ -229,7 +230,7 @@ def train(
         is training into it.
     """
     trainer = _Trainer(
-        network, sequences, settings, validation, folder, device or pick_device(), on_sale
+        network, sequences, settings, validation, folder, device or pick_device(), prior
     )
     with _alone_in(folder), torch.random.fork_rng():
         return trainer.run(deadline)
@@ -308,12 +309,12 @@ class _Trainer:
         validation: NextItems | None,
         folder: Path | None,
         device: torch.device,
-        on_sale: NDArray[np.int64] | None,
+        prior: PopularityPrior | None,
     ) -> None:
         self.network = network.to(device)
         self.sequences, self.settings = sequences, settings
         self.validation, self.folder, self.device = validation, folder, device
-        self.trainable = _with_something_to_predict(sequences)
+        self.trainable = sequences.with_several_baskets
         if not len(self.trainable):
             raise DataError(
                 "no history has purchases on two days, so there is nothing to learn an order "
@@ -323,7 +324,8 @@ class _Trainer:
             require_as_of(network, validation.as_of)
         self.steps_an_epoch = math.ceil(len(self.trainable) / settings.batch)
         self.articles = len(network.ids.weight)
-        self.on_sale = np.arange(self.articles) if on_sale is None else np.sort(on_sale)
+        self.prior = prior
+        self.on_sale = np.arange(self.articles) if prior is None else prior.ever_on_sale
         self.sampler = _sampler(sequences, self.articles, self.on_sale, settings)
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = [parameter for _, parameter in network.named_parameters()]
@@ -440,17 +442,39 @@ class _Trainer:
                 batch.window_segments,
                 int(batch.window_segments[-1]) + 1,
             )
+        offsets = None if all_drawn else -log_expected.to(self.device)[None]
+        periods = positive_offsets = None
+        if self.prior is not None:
+            periods, log_share, positive_offsets = self._prior_of(batch, drawn)
+            offsets = log_share if offsets is None else log_share + offsets
         shared = SharedArticles(
             vectors if all_drawn else functional.embedding(column[drawn], vectors),
-            None if all_drawn else -log_expected.to(self.device),
+            offsets,
             drawn_column[batch.targets],
             seen,
+            periods,
+            positive_offsets,
         )
         if settings.loss == "gbce":
             return generalised_cross_entropy(
                 states, positives, shared, len(self.on_sale), settings.calibration
             )
         return softmax_cross_entropy(states, positives, shared)
+
+    def _prior_of(self, batch: TrainingBatch, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Row of each pair, logarithm of the drawn articles' shares in each, and the positives'."""
+        prior = self.prior
+        assert prior is not None
+        of_pairs = prior.periods_of(batch.target_days.cpu().numpy())
+        met, rows = np.unique(of_pairs, return_inverse=True)
+        log_share = prior.log_share[np.ix_(met, drawn.cpu().numpy())]
+        # What sold for the first time had a share that was not zero, whatever was known of it.
+        own = np.maximum(prior.log_share[of_pairs, batch.targets.cpu().numpy()], prior.least)
+        return (
+            torch.from_numpy(rows).to(self.device),
+            torch.from_numpy(log_share).to(self.device),
+            torch.from_numpy(own).to(self.device),
+        )
 
     def _histories_of(self, step: int) -> NDArray[np.int64]:
         """Numbers of the histories of a step: each once an epoch, in an order drawn for it."""
@@ -509,6 +533,9 @@ class _Trainer:
         for part in (self.sequences.items, self.sequences.days, self.sequences.offsets):
             digest.update(np.ascontiguousarray(part).tobytes())
         digest.update(self.on_sale.tobytes())
+        if self.prior is not None:
+            digest.update(self.prior.days.tobytes())
+            digest.update(self.prior.log_share.tobytes())
         if self.validation is not None:
             digest.update(self.validation.targets.tobytes())
         free = {"epochs", "patience", "checkpoint_steps"}
@@ -580,17 +607,6 @@ class _Trainer:
             "for values that are not finite in the content vectors, or lower "
             f"training.learning_rate (now {self.settings.learning_rate:g})"
         )
-
-
-def _with_something_to_predict(sequences: Sequences) -> NDArray[np.int64]:
-    """Numbers of the histories of two baskets at least."""
-    filled = np.flatnonzero(sequences.lengths)
-    if not len(filled):
-        return filled
-    # Days rise within a history: its first and last tell whether there are two.
-    first, last = sequences.offsets[:-1][filled], sequences.offsets[1:][filled] - 1
-    several: NDArray[np.int64] = filled[sequences.days[first] != sequences.days[last]]
-    return several
 
 
 def _sampler(
