@@ -82,7 +82,7 @@ def main() -> None:
         "--data", type=Path, default=Path(os.environ.get("MODISTE_DATA", "../shared/data")) / "ml1m"
     )
     parser.add_argument("--shop", type=Path, help="folder of prepared tables (default: no shop)")
-    parser.add_argument("--customers", type=int, default=10_000, help="trained on, of the shop")
+    parser.add_argument("--histories", type=int, default=10_000, help="trained on, at most")
     parser.add_argument("--sets", nargs="+", choices=["ml1m", "shop"], default=["ml1m", "shop"])
     parser.add_argument("--losses", nargs="+", choices=NEGATIVES, default=["softmax", "bce"])
     parser.add_argument("--epochs", type=int, default=1)
@@ -147,6 +147,8 @@ def read_ml1m(
     from ml1m import ITEMS, read_split
 
     sequences, _, asked = read_split(options.data)
+    drawn = np.random.default_rng(options.seed).permutation(len(sequences))[: options.histories]
+    sequences = numbered(sequences, drawn)
     return sequences, asked, Setting(ITEMS, 200, 64, options.epochs, options.threads, options.seed)
 
 
@@ -174,7 +176,7 @@ def read_shop(options: argparse.Namespace, work: Path) -> tuple[Sequences, NextI
         if len(new):
             asked.append(number)
             targets.append(rng.choice(new))
-    trained = rng.permutation(several)[: options.customers]
+    trained = rng.permutation(several)[: options.histories]
     return (
         numbered(known, trained),
         NextItems(numbered(known, np.array(asked)), np.array(targets, dtype=np.int64)),
