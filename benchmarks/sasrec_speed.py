@@ -8,9 +8,9 @@ RecTools has an environment of its own, since it wants an older NumPy; install t
 there that modiste runs on (without a GPU the CPU's).
 
 Two data sets: MovieLens-1M in gSASRec's split (``ml1m.py``); and a synthetic shop, prepared by
-``modiste ingest``, as of seven days before its data ends. Of the shop those customers are taken
-whose window has two baskets: from one alone RecTools learns an order and we learn nothing. Asked
-about is one article that a customer bought in the seven days and not before.
+``modiste ingest``, as of seven days before its data ends. Of the shop some of those customers are
+trained on whose window has two baskets: from one alone RecTools learns an order and we learn
+nothing. All of those who buy something new in the seven days are asked about one such article.
 
 Equal on both sides: interactions (the last ``length + 1`` of a history), dimensions, blocks, heads,
 dropout, batch, loss, negatives, learning rate, epochs, threads of torch. Each side's own: RecTools
@@ -82,7 +82,7 @@ def main() -> None:
         "--data", type=Path, default=Path(os.environ.get("MODISTE_DATA", "../shared/data")) / "ml1m"
     )
     parser.add_argument("--shop", type=Path, help="folder of prepared tables (default: no shop)")
-    parser.add_argument("--customers", type=int, default=20_000, help="of the shop, at most")
+    parser.add_argument("--histories", type=int, default=10_000, help="trained on, at most")
     parser.add_argument("--sets", nargs="+", choices=["ml1m", "shop"], default=["ml1m", "shop"])
     parser.add_argument("--losses", nargs="+", choices=NEGATIVES, default=["softmax", "bce"])
     parser.add_argument("--epochs", type=int, default=1)
@@ -147,6 +147,8 @@ def read_ml1m(
     from ml1m import ITEMS, read_split
 
     sequences, _, asked = read_split(options.data)
+    drawn = np.random.default_rng(options.seed).permutation(len(sequences))[: options.histories]
+    sequences = numbered(sequences, drawn)
     return sequences, asked, Setting(ITEMS, 200, 64, options.epochs, options.threads, options.seed)
 
 
@@ -156,42 +158,44 @@ def read_shop(options: argparse.Namespace, work: Path) -> tuple[Sequences, NextI
     from modiste.models.sasrec.sequences import build_sequences
 
     dataset = Dataset.open(options.shop)
-    as_of = dataset.next_day - timedelta(days=7)
-    known = build_sequences(dataset.until(as_of), work / "known")
-    whole = build_sequences(dataset.until(dataset.next_day), work / "whole")
-    articles = int(whole.items.max()) + 1
-    setting = Setting(articles, 50, 128, options.epochs, options.threads, options.seed)
-    ends = known.offsets[1:]
-    starts = np.maximum(known.offsets[:-1], ends - setting.length - 1)
-    several = np.flatnonzero(known.days[starts] != known.days[ends - 1])
-    rng = np.random.default_rng(options.seed)
-    chosen = np.sort(rng.permutation(several)[: options.customers])
-    sequences = of_customers(known, chosen)
-    assert sequences.customers is not None
-    assert whole.customers is not None
-    asked, targets = [], []
-    for place, sequence in enumerate(np.searchsorted(whole.customers, sequences.customers)):
-        mine = slice(whole.offsets[sequence], whole.offsets[sequence + 1])
-        later = whole.days[mine] >= (as_of - EPOCH).days
-        new = np.setdiff1d(whole.items[mine][later], whole.items[mine][~later])
-        if len(new):
-            asked.append(place)
-            targets.append(rng.choice(new))
-    histories = of_customers(sequences, np.array(asked))
-    return sequences, NextItems(histories, np.array(targets, dtype=np.int64)), setting
-
-
-def of_customers(sequences: Sequences, chosen: NDArray[np.int64]) -> Sequences:
-    """The sequences with the numbers ``chosen``: int64, shape (n_chosen,)."""
-    taken = np.zeros(len(sequences), dtype=bool)
-    taken[chosen] = True
-    items = np.repeat(taken, sequences.lengths)
-    return Sequences(
-        sequences.items[items],
-        sequences.days[items],
-        np.append(0, np.cumsum(sequences.lengths[taken])),
-        None if sequences.customers is None else sequences.customers[taken],
+    whole = build_sequences(dataset.until(dataset.next_day), work / "sequences")
+    setting = Setting(
+        int(whole.items.max()) + 1, 50, 128, options.epochs, options.threads, options.seed
     )
+    as_of = (dataset.next_day - timedelta(days=7) - EPOCH).days
+    known = kept(whole, whole.days < as_of)
+    candidates = np.flatnonzero(known.lengths > 1)
+    ends = known.offsets[1:][candidates]
+    starts = np.maximum(known.offsets[:-1][candidates], ends - setting.length - 1)
+    several = candidates[known.days[starts] != known.days[ends - 1]]
+    rng = np.random.default_rng(options.seed)
+    asked, targets = [], []
+    for number in several[known.lengths[several] < whole.lengths[several]]:
+        earlier = known.items[known.offsets[number] : known.offsets[number + 1]]
+        new = np.setdiff1d(whole.items[whole.offsets[number] : whole.offsets[number + 1]], earlier)
+        if len(new):
+            asked.append(number)
+            targets.append(rng.choice(new))
+    trained = rng.permutation(several)[: options.histories]
+    return (
+        numbered(known, trained),
+        NextItems(numbered(known, np.array(asked)), np.array(targets, dtype=np.int64)),
+        setting,
+    )
+
+
+def numbered(sequences: Sequences, numbers: NDArray[np.int64]) -> Sequences:
+    """Some of the sequences, in their order, none of them empty: ``numbers`` is int64, (n,)."""
+    taken = np.zeros(len(sequences), dtype=bool)
+    taken[numbers] = True
+    some = kept(sequences, np.repeat(taken, sequences.lengths))
+    return Sequences(some.items, some.days, np.unique(some.offsets))
+
+
+def kept(sequences: Sequences, items: NDArray[np.bool_]) -> Sequences:
+    """All sequences with some of their items: ``items`` is bool, shape (n_items,)."""
+    before = np.append(0, np.cumsum(items))
+    return Sequences(sequences.items[items], sequences.days[items], before[sequences.offsets])
 
 
 def hand_over(folder: Path, sequences: Sequences, asked: NextItems, setting: Setting) -> None:
