@@ -67,6 +67,19 @@ def test_resumed_is_uninterrupted(
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_sixteen_bits_of_the_network_and_no_word(capfd: pytest.CaptureFixture[str]) -> None:
+    full, half = make_network(), make_network()
+    sequences = make_sequences(LENGTHS, basket=2)
+    losses = [
+        [epoch.loss for epoch in train(network, sequences, _settings(**precision), device=CPU)]
+        for network, precision in ((full, {}), (half, {"precision": "bf16-mixed"}))
+    ]
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert all(parameter.dtype == torch.float32 for parameter in half.parameters())
+    assert "bfloat16" not in "".join(capfd.readouterr())
+
+
 def test_finished_training_is_only_loaded(tmp_path: Path) -> None:
     sequences = make_sequences(LENGTHS)
     first, second = make_network(), make_network(seed=5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
@@ -137,6 +139,13 @@ class TrainingSettings(BaseModel):
         default=200, description="Steps between two checkpoints, where there is a folder for them."
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of all that is random.")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        default="32-true",
+        description=(
+            "bf16-mixed: the network's products are of 16-bit numbers, for a GPU; weights, "
+            "item vectors and the loss stay of 32 bits."
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -176,11 +185,7 @@ class _Progress:
 
 def pick_device() -> torch.device:
     """The fastest device of this machine: CUDA, Apple's MPS, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    return Fabric(accelerator="auto", devices=1).device
 
 
 def train(
@@ -311,9 +316,17 @@ class _Trainer:
         device: torch.device,
         prior: PopularityPrior | None,
     ) -> None:
-        self.network = network.to(device)
+        # It says on the console which precision it takes, which the settings say already.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        # One device: item_vectors is called beside forward, which several could not tell of.
+        self.fabric = Fabric(
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            precision=settings.precision,
+        )
+        self.network = network.to(self.fabric.device)
         self.sequences, self.settings = sequences, settings
-        self.validation, self.folder, self.device = validation, folder, device
+        self.validation, self.folder, self.device = validation, folder, self.fabric.device
         self.trainable = sequences.with_several_baskets
         if not len(self.trainable):
             raise DataError(
@@ -330,6 +343,7 @@ class _Trainer:
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = [parameter for _, parameter in network.named_parameters()]
         self.optimizer = _optimizer(self.parameters, settings, device)
+        self.forward, self.fabric_optimizer = self.fabric.setup(network, self.optimizer)
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.best: list[Tensor] | None = None
         self.at = _Progress()
@@ -384,18 +398,24 @@ class _Trainer:
         try:
             loss = self._loss(batch, rng)
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(self.parameters, settings.gradient_norm)
+            self.fabric.backward(loss)
+            norm = self.fabric.clip_gradients(
+                self.forward,
+                self.fabric_optimizer,
+                max_norm=settings.gradient_norm,
+                error_if_nonfinite=False,  # it is told below, with the batch named
+            )
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise _out_of_memory(batch, settings) from error
             raise
+        assert norm is not None  # there is one where max_norm is given
         value = float(loss.detach())
         if not math.isfinite(value) or not math.isfinite(float(norm)):
             raise self._not_a_number(value, which)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * min((step + 1) / (settings.warm_up_steps + 1), 1)
-        self.optimizer.step()
+        self.fabric_optimizer.step()
         # A mean over few steps at first: it must not remember the weights that were drawn.
         keep = min(settings.weight_average, (step + 1) / (step + 10))
         with torch.no_grad():
@@ -422,7 +442,7 @@ class _Trainer:
         column = columns_of(needed, self.articles)
         rows = batch.rows._replace(items=column[batch.rows.items])
         # An embedding's backward pass adds up rows several times as fast as an index's.
-        states = functional.embedding(batch.sources, network(rows, vectors).flatten(0, 1))
+        states = functional.embedding(batch.sources, self.forward(rows, vectors).flatten(0, 1))
         positives = functional.embedding(column[batch.targets], vectors)
         if log_expected is None:
             negatives = functional.embedding(column[drawn], vectors)
@@ -538,7 +558,7 @@ class _Trainer:
             digest.update(self.prior.log_share.tobytes())
         if self.validation is not None:
             digest.update(self.validation.targets.tobytes())
-        free = {"epochs", "patience", "checkpoint_steps"}
+        free = {"epochs", "patience", "checkpoint_steps", "precision"}
         return {
             "data": digest.hexdigest(),
             "articles": self.articles,
