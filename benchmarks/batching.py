@@ -29,10 +29,11 @@ from machine import describe_machine
 from ml1m import read_split
 from modiste.models.sasrec import next_item, training
 from modiste.models.sasrec.layout import TrainingBatch, history_rows, training_batch
-from modiste.models.sasrec.network import NetworkSettings, Rows, SASRec
+from modiste.models.sasrec.network import Rows, SASRec
 from modiste.models.sasrec.next_item import customer_vectors
 from modiste.models.sasrec.sequences import Sequences
-from modiste.models.sasrec.training import TrainingSettings, train
+from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
+from modiste.models.sasrec.training import train
 
 
 def main() -> None:

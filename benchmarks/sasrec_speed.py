@@ -253,9 +253,10 @@ def ours(folder: Path, parts: Sequence[str]) -> None:
     """Our side: train, then rank; some parts replaced."""
     import torch
 
-    from modiste.models.sasrec.network import NetworkSettings, SASRec
+    from modiste.models.sasrec.network import SASRec
     from modiste.models.sasrec.next_item import ranks_of_next
-    from modiste.models.sasrec.training import TrainingSettings, train
+    from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
+    from modiste.models.sasrec.training import train
 
     setting = Setting(**json.loads((folder / "setting.json").read_text()))
     changed: dict[str, Any] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from modiste.models.sasrec.network import NetworkSettings, SASRec
+from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.sequences import Sequences
+from modiste.models.sasrec.settings import NetworkSettings
 
 ARTICLES = 40
 

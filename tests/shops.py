@@ -12,9 +12,7 @@ import polars as pl
 from modiste.data import schema
 from modiste.data.manifest import LAYOUT, Manifest, TableAccount
 from modiste.models.blend import RECOMMENDERS, BlendSettings
-from modiste.models.sasrec.fitting import SASRecSettings
-from modiste.models.sasrec.network import NetworkSettings
-from modiste.models.sasrec.training import TrainingSettings
+from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings, TrainingSettings
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 
 # Every recommender, with networks that are trained in a second.

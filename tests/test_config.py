@@ -11,7 +11,7 @@ import yaml
 from modiste.config import Config, describe_config, dump_config, load_config, presets
 from modiste.errors import ConfigError
 from modiste.models.blend import RECOMMENDERS, BlendSettings
-from modiste.models.sasrec.fitting import SASRecSettings
+from modiste.models.sasrec.settings import SASRecSettings
 
 
 def write(folder: Path, text: str | bytes) -> Path:

@@ -20,7 +20,6 @@ from modiste.engine.stages import Run
 from modiste.errors import DataError
 from modiste.evaluation.splits import Split
 from modiste.models.blend import BlendSettings
-from modiste.models.sasrec.fitting import TrainedNetwork, fit_network
 from modiste.vectors.article_vectors import ArticleVectors
 
 STAGES = ("train_earlier", "train")
@@ -90,7 +89,7 @@ def run_training_stages(
             reduced,
             folder,
             run.checkpoints("train"),
-            epochs=TrainedNetwork.load(earlier).best_epoch,
+            epochs=_best_epoch(earlier),
         ),
         settings={**settings_of, "as_of": windows.submit},
         code=_CODE,
@@ -115,6 +114,8 @@ def train(
     DataError
         When there is no order to learn from.
     """
+    from modiste.models.sasrec.fitting import fit_network  # PyTorch takes seconds
+
     trained = fit_network(
         dataset.until(as_of),
         settings.sasrec,
@@ -129,3 +130,9 @@ def train(
             "of the past, or go without (--set models.sasrec.enabled=false)"
         )
     trained.save(folder)
+
+
+def _best_epoch(trained: Path) -> int:
+    from modiste.models.sasrec.fitting import TrainedNetwork
+
+    return TrainedNetwork.load(trained).best_epoch

@@ -30,8 +30,7 @@ from modiste.models.popularity_by_section import (
     PopularityBySectionSettings,
 )
 from modiste.models.repurchase import Repurchase, RepurchaseSettings
-from modiste.models.sasrec.fitting import SASRecSettings
-from modiste.models.sasrec.recommender import SASRecRecommender
+from modiste.models.sasrec.settings import SASRecSettings
 from modiste.vectors.article_vectors import ArticleVectors
 
 # The source that scores every article on sale, for everybody; it is part of every blend.
@@ -135,6 +134,12 @@ class Artifacts:
     sasrec: Path | None = None
 
 
+def _sasrec(settings: BlendSettings, made: Artifacts) -> Recommender:
+    from modiste.models.sasrec.recommender import SASRecRecommender  # PyTorch takes seconds
+
+    return SASRecRecommender(settings.sasrec, settings.popularity, made.vectors, made.sasrec)
+
+
 # Every recommender: its name, and how it is made of the settings and of what earlier stages made. A
 # new one is registered here.
 RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
@@ -148,9 +153,7 @@ RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
     "other_colours": lambda all_, _: OtherColours(all_.other_colours, all_.popularity),
     "co_visitation": lambda all_, _: CoVisitation(all_.co_visitation, all_.popularity),
     "content": lambda all_, made: Content(made.vectors, all_.content, all_.popularity),
-    "sasrec": lambda all_, made: SASRecRecommender(
-        all_.sasrec, all_.popularity, made.vectors, made.sasrec
-    ),
+    "sasrec": _sasrec,
 }
 
 # Those that can be fitted only with article vectors.

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError
 from modiste.models.sasrec.layout import gap_bucket, history_rows, training_batch
-from modiste.models.sasrec.network import Dropout, NetworkSettings, Rows
+from modiste.models.sasrec.network import Dropout, Rows
 from modiste.models.sasrec.next_item import (
     NextItems,
     customer_vectors,
@@ -18,6 +18,7 @@ from modiste.models.sasrec.next_item import (
     recall_at,
 )
 from modiste.models.sasrec.sequences import Sequences
+from modiste.models.sasrec.settings import NetworkSettings
 
 
 def _input_gradients(rows: Rows, see_own_basket: bool = False) -> torch.Tensor:

@@ -11,11 +11,12 @@ from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError, RunError
 from modiste.models.sasrec import training
 from modiste.models.sasrec.losses import columns_of
-from modiste.models.sasrec.network import NetworkSettings, SASRec
+from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
 from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
-from modiste.models.sasrec.training import TrainingError, TrainingSettings, load_trained, train
+from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
+from modiste.models.sasrec.training import TrainingError, load_trained, train
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 12, 20, 5, 7, 2, 11, 12, 30, 4]

@@ -7,19 +7,18 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modiste.data.dataset import History
 from modiste.errors import DataError
 from modiste.models.popularity import PopularitySettings
-from modiste.models.sasrec.network import NetworkSettings, SASRec
+from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, evaluating
 from modiste.models.sasrec.popularity_prior import (
     PopularityPrior,
@@ -27,77 +26,14 @@ from modiste.models.sasrec.popularity_prior import (
     popularity_prior,
 )
 from modiste.models.sasrec.sequences import EPOCH, Sequences, build_sequences
-from modiste.models.sasrec.training import Epoch, TrainingSettings, train
+from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings
+from modiste.models.sasrec.training import Epoch, train
 from modiste.vectors.article_vectors import ArticleVectors
 
 _NETWORK, _ARTICLES, _DESCRIPTION = "network.safetensors", "articles.npy", "network.json"
 
 # Early stopping needs no more: the standard error of NDCG@10 is then below 0.002.
 _VALIDATION_CUSTOMERS = 10_000
-
-
-class SASRecSettings(BaseModel):
-    """Settings of SASRec on a shop's history."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    enabled: bool = Field(
-        default=False,
-        description="Whether it is trained and compared; it takes far longer than all the others.",
-    )
-    network: NetworkSettings = Field(
-        default=NetworkSettings(
-            blocks=2, heads=2, dropout=0.3, max_length=50, time_gaps=True, see_own_basket=True
-        ),
-        description="Shape of the network.",
-    )
-    training: TrainingSettings = Field(
-        default=TrainingSettings(
-            negatives=1000,
-            sampler="popularity",
-            leave_out_seen=False,
-            batch=256,
-            learning_rate=3e-3,
-            weight_decay=0.01,
-            epochs=20,
-            patience=2,
-        ),
-        description="How it is trained.",
-    )
-    content: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles' vectors, where there are any, are read beside their codes: what "
-            "is known of an article that nobody bought yet."
-        ),
-    )
-    popularity_prior: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles' popularity at the time is added to their scores, so that the "
-            "network learns what a history says beyond it. Of the loss softmax only."
-        ),
-    )
-    prior_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description="In training, days between the dates as of which popularity is known.",
-    )
-    validation_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description=(
-            "Last days that are kept back to find how many epochs are best; it is then trained "
-            "anew, on all days, for as many."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _prior_needs_softmax(self) -> Self:
-        if self.popularity_prior and self.training.loss != "softmax":
-            raise ValueError(
-                f"popularity_prior goes with the loss softmax, and the loss is "
-                f"{self.training.loss}: set popularity_prior to false"
-            )
-        return self
 
 
 @dataclass(frozen=True, eq=False)

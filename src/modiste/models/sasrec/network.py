@@ -28,77 +28,19 @@ position
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+
+from modiste.models.sasrec.settings import NetworkSettings
 
 # As of GPT-2 and of the reference code of Klenitskiy & Vasilev (RecSys 2023).
 _INITIAL_DEVIATION = 0.02
 
 # Gaps of 2 ** 12 days and more are one bucket.
 GAP_BUCKETS = 14
-
-
-class NetworkSettings(BaseModel):
-    """Shape of the network."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dimensions: Annotated[int, Field(ge=1)] = Field(
-        default=128, description="Length of the vectors of articles and customers."
-    )
-    blocks: Annotated[int, Field(ge=1)] = Field(
-        default=4, description="Blocks of attention and feed-forward, one upon the other."
-    )
-    heads: Annotated[int, Field(ge=1)] = Field(
-        default=8, description="Heads of attention; they share the dimensions evenly."
-    )
-    feed_forward: Annotated[int, Field(ge=1)] = Field(
-        default=1,
-        description="Width of the feed-forward layer, in multiples of the dimensions.",
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.2, description="Share of values dropped from the input and after each layer."
-    )
-    attention_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description=(
-            "Share of attention weights dropped. On a CPU anything but 0 rules out the fast kernel."
-        ),
-    )
-    content_only: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.1,
-        description=(
-            "Share of articles whose id is left out in a training step, so that content alone "
-            "learns to stand for an article, as it must for those that are new."
-        ),
-    )
-    max_length: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="The latest articles of a history that are looked at."
-    )
-    time_gaps: bool = Field(
-        default=False,
-        description="Whether the days between baskets, and from them to the as-of date, are read.",
-    )
-    see_own_basket: bool = Field(
-        default=False,
-        description=(
-            "Whether an item also attends to the others of its basket. They still never predict "
-            "one another."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _heads_share_evenly(self) -> Self:
-        if self.dimensions % self.heads:
-            raise ValueError(
-                f"{self.dimensions} dimensions cannot be shared evenly by {self.heads} heads: "
-                "choose a number of heads that divides them"
-            )
-        return self
 
 
 class Rows(NamedTuple):

@@ -19,14 +19,10 @@ from modiste.data.dataset import CustomerBatch, History
 from modiste.errors import DataError
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.popularity import PopularitySettings
-from modiste.models.sasrec.fitting import (
-    SASRecSettings,
-    TrainedNetwork,
-    article_offsets,
-    fit_network,
-)
+from modiste.models.sasrec.fitting import TrainedNetwork, article_offsets, fit_network
 from modiste.models.sasrec.next_item import customer_vectors
 from modiste.models.sasrec.sequences import EPOCH, Sequences, sequences_of
+from modiste.models.sasrec.settings import SASRecSettings
 from modiste.vectors.article_vectors import ArticleVectors
 
 # Scores of a block of customers by all articles on sale, at once in memory: 64 MiB of float32.

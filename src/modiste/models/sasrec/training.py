@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +45,7 @@ from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, require_as_of
 from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
+from modiste.models.sasrec.settings import TrainingSettings
 
 _CHECKPOINT, _STATE, _WEIGHTS = "checkpoint", "state.json", "state.safetensors"
 
@@ -58,94 +58,6 @@ _ORDER, _STEP = 1, 2
 
 class TrainingError(ModisteError):
     """Training cannot go on."""
-
-
-class TrainingSettings(BaseModel):
-    """How the network is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    loss: Literal["softmax", "gbce", "bce"] = Field(
-        default="softmax",
-        description=(
-            "softmax: cross-entropy among the positive and shared negatives; gbce: binary "
-            "cross-entropy against shared negatives, calibrated; bce: against own negatives, as "
-            "in the SASRec paper (there with negatives: 1)."
-        ),
-    )
-    negatives: Annotated[int, Field(ge=1)] = Field(
-        default=3000,
-        description=(
-            "Negatives drawn for a batch, or for each position with bce. As many as there are "
-            "articles, or more, makes softmax the full cross-entropy."
-        ),
-    )
-    sampler: Literal["uniform", "popularity"] = Field(
-        default="uniform", description="How negatives are drawn."
-    )
-    sampler_power: Annotated[float, Field(ge=0)] = Field(
-        default=0.75, description="Power of the purchases of an article in the popularity sampler."
-    )
-    leave_out_seen: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles of a history are no negatives to it. Right where bought articles "
-            "are not recommended again, or are by another model."
-        ),
-    )
-    calibration: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.75, description="t of gbce: 0 is plain bce, 1 estimates probabilities."
-    )
-    batch: Annotated[int, Field(ge=1)] = Field(default=128, description="Histories a step.")
-    random_windows: bool = Field(
-        default=True,
-        description=(
-            "Whether a history longer than the network's max_length gives, each epoch, a window "
-            "at random, or always its end."
-        ),
-    )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=1e-3, description="Of AdamW, after the warm-up."
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Of AdamW, on matrices; vectors (biases, norms) are not decayed."
-    )
-    second_moment_decay: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.98, description="beta 2 of AdamW."
-    )
-    warm_up_steps: Annotated[int, Field(ge=0)] = Field(
-        default=100, description="Steps over which the learning rate rises from 0."
-    )
-    gradient_norm: Annotated[float, Field(gt=0)] = Field(
-        default=5.0, description="Longer gradients are shortened to this norm."
-    )
-    weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.99,
-        description=(
-            "The weights that are validated and kept are a running mean, of which each step "
-            "replaces 1 - weight_average; 0: the last weights themselves."
-        ),
-    )
-    epochs: Annotated[int, Field(ge=1)] = Field(
-        default=100, description="Times that every history is gone through, at most."
-    )
-    patience: Annotated[int, Field(ge=1)] = Field(
-        default=10, description="Validations in a row without a better one, then training stops."
-    )
-    validate_epochs: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="Epochs between two validations."
-    )
-    checkpoint_steps: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="Steps between two checkpoints, where there is a folder for them."
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of all that is random.")
-    precision: Literal["32-true", "bf16-mixed"] = Field(
-        default="32-true",
-        description=(
-            "bf16-mixed: the network's products are of 16-bit numbers, for a GPU; weights, "
-            "item vectors and the loss stay of 32 bits."
-        ),
-    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,221 @@
+"""Settings of SASRec: the network, its training, and what of a shop's history it is given.
+
+Apart from all that imports PyTorch: every command reads settings, and few train.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class NetworkSettings(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dimensions: Annotated[int, Field(ge=1)] = Field(
+        default=128, description="Length of the vectors of articles and customers."
+    )
+    blocks: Annotated[int, Field(ge=1)] = Field(
+        default=4, description="Blocks of attention and feed-forward, one upon the other."
+    )
+    heads: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="Heads of attention; they share the dimensions evenly."
+    )
+    feed_forward: Annotated[int, Field(ge=1)] = Field(
+        default=1,
+        description="Width of the feed-forward layer, in multiples of the dimensions.",
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.2, description="Share of values dropped from the input and after each layer."
+    )
+    attention_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description=(
+            "Share of attention weights dropped. On a CPU anything but 0 rules out the fast kernel."
+        ),
+    )
+    content_only: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1,
+        description=(
+            "Share of articles whose id is left out in a training step, so that content alone "
+            "learns to stand for an article, as it must for those that are new."
+        ),
+    )
+    max_length: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="The latest articles of a history that are looked at."
+    )
+    time_gaps: bool = Field(
+        default=False,
+        description="Whether the days between baskets, and from them to the as-of date, are read.",
+    )
+    see_own_basket: bool = Field(
+        default=False,
+        description=(
+            "Whether an item also attends to the others of its basket. They still never predict "
+            "one another."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> Self:
+        if self.dimensions % self.heads:
+            raise ValueError(
+                f"{self.dimensions} dimensions cannot be shared evenly by {self.heads} heads: "
+                "choose a number of heads that divides them"
+            )
+        return self
+
+
+class TrainingSettings(BaseModel):
+    """How the network is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss: Literal["softmax", "gbce", "bce"] = Field(
+        default="softmax",
+        description=(
+            "softmax: cross-entropy among the positive and shared negatives; gbce: binary "
+            "cross-entropy against shared negatives, calibrated; bce: against own negatives, as "
+            "in the SASRec paper (there with negatives: 1)."
+        ),
+    )
+    negatives: Annotated[int, Field(ge=1)] = Field(
+        default=3000,
+        description=(
+            "Negatives drawn for a batch, or for each position with bce. As many as there are "
+            "articles, or more, makes softmax the full cross-entropy."
+        ),
+    )
+    sampler: Literal["uniform", "popularity"] = Field(
+        default="uniform", description="How negatives are drawn."
+    )
+    sampler_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.75, description="Power of the purchases of an article in the popularity sampler."
+    )
+    leave_out_seen: bool = Field(
+        default=True,
+        description=(
+            "Whether the articles of a history are no negatives to it. Right where bought articles "
+            "are not recommended again, or are by another model."
+        ),
+    )
+    calibration: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.75, description="t of gbce: 0 is plain bce, 1 estimates probabilities."
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(default=128, description="Histories a step.")
+    random_windows: bool = Field(
+        default=True,
+        description=(
+            "Whether a history longer than the network's max_length gives, each epoch, a window "
+            "at random, or always its end."
+        ),
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=1e-3, description="Of AdamW, after the warm-up."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Of AdamW, on matrices; vectors (biases, norms) are not decayed."
+    )
+    second_moment_decay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.98, description="beta 2 of AdamW."
+    )
+    warm_up_steps: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Steps over which the learning rate rises from 0."
+    )
+    gradient_norm: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Longer gradients are shortened to this norm."
+    )
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.99,
+        description=(
+            "The weights that are validated and kept are a running mean, of which each step "
+            "replaces 1 - weight_average; 0: the last weights themselves."
+        ),
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Times that every history is gone through, at most."
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="Validations in a row without a better one, then training stops."
+    )
+    validate_epochs: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Epochs between two validations."
+    )
+    checkpoint_steps: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="Steps between two checkpoints, where there is a folder for them."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of all that is random.")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        default="32-true",
+        description=(
+            "bf16-mixed: the network's products are of 16-bit numbers, for a GPU; weights, "
+            "item vectors and the loss stay of 32 bits."
+        ),
+    )
+
+
+class SASRecSettings(BaseModel):
+    """Settings of SASRec on a shop's history."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether it is trained and compared; it takes far longer than all the others.",
+    )
+    network: NetworkSettings = Field(
+        default=NetworkSettings(
+            blocks=2, heads=2, dropout=0.3, max_length=50, time_gaps=True, see_own_basket=True
+        ),
+        description="Shape of the network.",
+    )
+    training: TrainingSettings = Field(
+        default=TrainingSettings(
+            negatives=1000,
+            sampler="popularity",
+            leave_out_seen=False,
+            batch=256,
+            learning_rate=3e-3,
+            weight_decay=0.01,
+            epochs=20,
+            patience=2,
+        ),
+        description="How it is trained.",
+    )
+    content: bool = Field(
+        default=True,
+        description=(
+            "Whether the articles' vectors, where there are any, are read beside their codes: what "
+            "is known of an article that nobody bought yet."
+        ),
+    )
+    popularity_prior: bool = Field(
+        default=True,
+        description=(
+            "Whether the articles' popularity at the time is added to their scores, so that the "
+            "network learns what a history says beyond it. Of the loss softmax only."
+        ),
+    )
+    prior_days: Annotated[int, Field(ge=1)] = Field(
+        default=7,
+        description="In training, days between the dates as of which popularity is known.",
+    )
+    validation_days: Annotated[int, Field(ge=1)] = Field(
+        default=7,
+        description=(
+            "Last days that are kept back to find how many epochs are best; it is then trained "
+            "anew, on all days, for as many."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _prior_needs_softmax(self) -> Self:
+        if self.popularity_prior and self.training.loss != "softmax":
+            raise ValueError(
+                f"popularity_prior goes with the loss softmax, and the loss is "
+                f"{self.training.loss}: set popularity_prior to false"
+            )
+        return self
