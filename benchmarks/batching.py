@@ -50,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     is_split = (options.sequences / "train_input.txt.gz").is_file()
     whole = read_split(options.sequences)[0] if is_split else Sequences.load(options.sequences)
-    histories = trainable(whole)
+    histories = np.random.default_rng(0).permutation(whole.with_several_baskets)
     first = histories[: options.steps * options.batch]
     by_length = histories[: 16 * len(first)]
     by_length = by_length[np.argsort(-lengths(whole)[by_length], kind="stable")]
@@ -80,14 +80,6 @@ def main() -> None:
 def lengths(sequences: Sequences) -> NDArray[np.int64]:
     """Items that the network reads of each history: int64, shape (n_sequences,)."""
     return np.minimum(sequences.lengths, NetworkSettings().max_length)
-
-
-def trainable(sequences: Sequences) -> NDArray[np.int64]:
-    """Numbers of the histories of two days at least, in random order."""
-    filled = np.flatnonzero(sequences.lengths)
-    last = sequences.days[sequences.offsets[filled + 1] - 1]
-    several = filled[sequences.days[sequences.offsets[filled]] != last]
-    return np.random.default_rng(0).permutation(several)
 
 
 def part(sequences: Sequences, which: NDArray[np.int64]) -> Sequences:
