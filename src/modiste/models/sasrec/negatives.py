@@ -26,6 +26,14 @@ class Negatives(NamedTuple):
     items: Tensor
     log_expected: Tensor
 
+    def together_with(self, items: Tensor) -> Negatives:
+        """The same and others, which are expected once: they are there at every draw."""
+        joined, place = torch.unique(torch.cat([self.items, items]), return_inverse=True)
+        log_expected = torch.zeros(len(joined))
+        log_expected[place[: len(self.items)]] = self.log_expected
+        log_expected[place[len(self.items) :]] = 0
+        return Negatives(joined, log_expected)
+
 
 class NegativeSampler(Protocol):
     """Draws articles, all histories of a batch sharing them."""

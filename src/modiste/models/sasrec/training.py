@@ -340,7 +340,12 @@ class _Trainer:
             drawn = self.sampler.draw_each(len(batch.targets), settings.negatives, rng)
             log_expected = None
         else:
-            drawn, log_expected = self.sampler.draw(settings.negatives, rng)
+            shared_by_all = self.sampler.draw(settings.negatives, rng)
+            if not settings.leave_out_seen:
+                # A state is most like the articles that it was made of: were they rarely among the
+                # negatives, their scores would rise beyond all measure.
+                shared_by_all = shared_by_all.together_with(batch.window_items.cpu())
+            drawn, log_expected = shared_by_all
         drawn = drawn.to(self.device)
         all_drawn = log_expected is not None and len(drawn) == self.articles
         # Each article's vector is made once, whatever it is needed for: its content is projected
