@@ -34,6 +34,12 @@ SETTINGS = (
     "vectors.encoder.model=all-MiniLM-L6-v2",
     "vectors.map=false",  # tests/test_lookup.py has one; UMAP compiles in every process
     "models.weights.content=15",
+    "models.sasrec.enabled=true",
+    "models.sasrec.network.dimensions=16",
+    "models.sasrec.network.blocks=1",
+    "models.sasrec.training.epochs=2",
+    "models.sasrec.training.checkpoint_steps=5",
+    "models.weights.sasrec=1",
 )
 DONE = [stage for stage in STAGES if stage != "map"]
 

@@ -69,7 +69,7 @@ class TrainedNetwork:
             "as_of": str(self.as_of),
             "network": self.network.settings.model_dump(mode="json"),
             "best_epoch": self.best_epoch,
-            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "epochs": [{**asdict(epoch), "seconds": 0.0} for epoch in self.epochs],
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
 
@@ -138,7 +138,7 @@ def fit_network(
         See :func:`~modiste.models.sasrec.training.train`.
     """
     fitting = _Fitting(settings, vectors, popularity or PopularitySettings(), checkpoints)
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, torch.random.fork_rng():
         sequences = build_sequences(history, Path(scratch) / "sequences")
         if not len(sequences.with_several_baskets):
             return None
@@ -150,16 +150,14 @@ def fit_network(
         network = fitting.train(history, sequences, epochs)
         # What was never bought still has the vector that was drawn for its code.
         never = np.bincount(sequences.items, minlength=history.n_articles) == 0
-    with torch.no_grad():
-        network.ids.weight[torch.from_numpy(never)] = 0
-    with evaluating(network):
-        articles = network.item_vectors().cpu().numpy()
-    bare = SASRec(1, settings.network)
-    weights = network.state_dict()
-    bare.load_state_dict(
-        {name: weights[name] for name in bare.state_dict() if name != "ids.weight"}, strict=False
-    )
-    return TrainedNetwork(bare.eval(), articles, history.as_of, tuple(measured), epochs)
+        with torch.no_grad():
+            network.ids.weight[torch.from_numpy(never)] = 0
+        with evaluating(network):
+            articles = network.item_vectors().cpu().numpy()
+        bare = SASRec(1, settings.network)
+        weights = network.state_dict() | {"ids.weight": torch.zeros_like(bare.ids.weight)}
+        bare.load_state_dict({name: weights[name] for name in bare.state_dict()})
+        return TrainedNetwork(bare.eval(), articles, history.as_of, tuple(measured), epochs)
 
 
 def article_offsets(
