@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -147,6 +148,8 @@ class Run:
             work(partial)
             (partial / _KEY_FILE).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
         shutil.rmtree(self._checkpoints(name), ignore_errors=True)
+        with suppress(OSError):  # it is not there, or another stage has some
+            self._checkpoints(name).parent.rmdir()
         seconds = time.monotonic() - start
         self._note_timing(name, seconds, memory.peak_mib)
         _say(f"{name}: {seconds:.1f} s, {memory.peak_mib:,.0f} MiB at most")
