@@ -20,6 +20,7 @@ from modiste.engine.stages import Run
 from modiste.errors import DataError
 from modiste.evaluation.splits import Split
 from modiste.models.blend import BlendSettings
+from modiste.models.sasrec.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
 
 STAGES = ("train_earlier", "train")
@@ -89,7 +90,7 @@ def run_training_stages(
             reduced,
             folder,
             run.checkpoints("train"),
-            epochs=_best_epoch(earlier),
+            epochs=NetworkDescription.load(earlier).best_epoch,
         ),
         settings={**settings_of, "as_of": windows.submit},
         code=_CODE,
@@ -130,9 +131,3 @@ def train(
             "of the past, or go without (--set models.sasrec.enabled=false)"
         )
     trained.save(folder)
-
-
-def _best_epoch(trained: Path) -> int:
-    from modiste.models.sasrec.fitting import TrainedNetwork
-
-    return TrainedNetwork.load(trained).best_epoch

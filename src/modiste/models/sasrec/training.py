@@ -31,6 +31,7 @@ from torch.nn import functional
 from modiste.engine.files import atomic_folder, remove_partials
 from modiste.engine.progress import progress
 from modiste.errors import DataError, ModisteError, RunError
+from modiste.models.sasrec.description import Epoch
 from modiste.models.sasrec.layout import TrainingBatch, training_batch
 from modiste.models.sasrec.losses import (
     SharedArticles,
@@ -58,28 +59,6 @@ _ORDER, _STEP = 1, 2
 
 class TrainingError(ModisteError):
     """Training cannot go on."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to.
-
-    Attributes
-    ----------
-    epoch
-        Its number, from 1.
-    loss
-        Mean over its steps.
-    ndcg
-        NDCG@10 on the validation; None where none was due.
-    seconds
-        Since the training began, interruptions not counted.
-    """
-
-    epoch: int
-    loss: float
-    ndcg: float | None
-    seconds: float
 
 
 @dataclass
