@@ -143,7 +143,8 @@ def fit_network(
         measured: list[Epoch] = []
         if epochs is None:
             measured = fitting.try_epochs(history, sequences)
-            best = max(measured, key=lambda epoch: epoch.ndcg or 0.0, default=None)
+            validated = [epoch for epoch in measured if epoch.ndcg is not None]
+            best = max(validated, key=lambda epoch: epoch.ndcg or 0.0, default=None)
             epochs = settings.training.epochs if best is None else best.epoch
         network = fitting.train(history, sequences, epochs)
         # What was never bought still has the vector that was drawn for its code.
