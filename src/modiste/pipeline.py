@@ -67,7 +67,8 @@ from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from modiste.training_stages import run_training_stages
+from modiste.report.training import SASRecTraining
+from modiste.training_stages import TrainingStages, run_training_stages
 
 STAGES = (
     "ingest",
@@ -157,6 +158,7 @@ def run_pipeline(
         artifacts = _artifacts_of(articles, trained.earlier if trained else None)
         made = ["reduce"] if articles else []
         made += ["train_earlier"] if trained else []
+        made_to_submit = [*made, "train"] if trained else made
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
@@ -200,7 +202,7 @@ def run_pipeline(
             ),
             settings={"submit": windows.submit},
             code=_CODE,
-            needs=["ingest", *made, *(["train"] if trained else []), "choose"],
+            needs=["ingest", *made_to_submit, "choose"],
         )
         recommended = run.stage(
             "recommend",
@@ -224,6 +226,7 @@ def run_pipeline(
                 ceiling,
                 folder,
                 artifacts(),
+                trained,
             ),
             settings={
                 "config": config.model_dump(mode="json"),
@@ -231,7 +234,7 @@ def run_pipeline(
                 "ceiling": ceiling,
             },
             code=(*_CODE, "modiste.report"),
-            needs=["ingest", *made, to_test, "evaluate"],
+            needs=["ingest", *made_to_submit, to_test, "evaluate"],
         )
         with atomic_file(out / "config.yaml") as partial:
             partial.write_text(dump_config(config), encoding="utf-8")
@@ -449,6 +452,7 @@ def report(
     ceiling: float | None,
     folder: Path,
     artifacts: Artifacts | None = None,
+    trained: TrainingStages | None = None,
 ) -> None:
     """Write ``report.html``.
 
@@ -469,6 +473,11 @@ def report(
         images=images,
         seed=config.report.seed,
         ceiling=ceiling,
+        sasrec=None
+        if trained is None
+        else SASRecTraining.load(
+            trained.earlier, trained.submit, config.models.sasrec.validation_days
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """The stages of a run that train networks.
 
 =================  =================================================================================
-``train_earlier``  SASRec as of the earliest window that anything is chosen or reported on
+``train_earlier``  SASRec as of a date before all windows that are chosen or reported on
 ``train``          SASRec as of the submission's date, for as many epochs as were best before
 =================  =================================================================================
 
@@ -20,6 +20,7 @@ from modiste.engine.stages import Run
 from modiste.errors import DataError
 from modiste.evaluation.splits import Split
 from modiste.models.blend import BlendSettings
+from modiste.models.sasrec.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
 
 STAGES = ("train_earlier", "train")
@@ -66,7 +67,7 @@ def run_training_stages(
         Folder of the articles' vectors; None: there are none.
     """
     with_vectors = ["reduce"] if reduced is not None and settings.sasrec.content else []
-    earliest = min(window.as_of for window in (*windows.selection, *windows.reported))
+    earliest = _before_all(windows)
     settings_of = {
         "sasrec": settings.sasrec.model_dump(mode="json"),
         "popularity": settings.popularity.model_dump(mode="json"),
@@ -89,13 +90,24 @@ def run_training_stages(
             reduced,
             folder,
             run.checkpoints("train"),
-            epochs=_best_epoch(earlier),
+            epochs=NetworkDescription.load(earlier).best_epoch,
         ),
         settings={**settings_of, "as_of": windows.submit},
         code=_CODE,
         needs=["ingest", *with_vectors, "train_earlier"],
     )
     return TrainingStages(earlier, submit)
+
+
+def _before_all(windows: Split) -> date:
+    """A date that no window begins before.
+
+    A window's length before those that are chosen on: the test window ends there at the earliest
+    and is chosen for on days before it, and where it begins later, because there are labels from
+    the submission's date on, the submission must not depend on it.
+    """
+    chosen_on = [window.earlier().as_of for window in windows.selection]
+    return min(*chosen_on, *(window.as_of for window in windows.reported), windows.submit)
 
 
 def train(
@@ -130,9 +142,3 @@ def train(
             "of the past, or go without (--set models.sasrec.enabled=false)"
         )
     trained.save(folder)
-
-
-def _best_epoch(trained: Path) -> int:
-    from modiste.models.sasrec.fitting import TrainedNetwork
-
-    return TrainedNetwork.load(trained).best_epoch

@@ -18,8 +18,10 @@ from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.models.blend import Artifacts, Blend, make_recommenders
+from modiste.models.sasrec.description import Epoch, NetworkDescription
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
+from modiste.report.training import SASRecTraining
 from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
 FIRST_DAY = date(2020, 6, 1)
@@ -43,6 +45,27 @@ TRIALS = pl.DataFrame(
 )
 
 
+SASREC = SASRecTraining(
+    earlier=NetworkDescription(
+        as_of=TEST.as_of - timedelta(days=7),
+        network=ALL_RECOMMENDERS.sasrec.network,
+        best_epoch=2,
+        epochs=(
+            Epoch(1, 6.51234567, 0.0123),
+            Epoch(2, 5.25, 0.03456),
+            Epoch(3, 5.125, 0.0334),
+        ),
+    ),
+    submit=NetworkDescription(
+        as_of=TEST.end,
+        network=ALL_RECOMMENDERS.sasrec.network,
+        best_epoch=2,
+        epochs=(),
+    ),
+    validation_days=5,
+)
+
+
 @dataclass(frozen=True)
 class SmallRun:
     """What the stages before the report leave."""
@@ -58,6 +81,7 @@ class SmallRun:
         timings: dict[str, dict[str, float]] = TIMINGS,
         customers: int = 6,
         ceiling: float | None = 0.4,
+        sasrec: SASRecTraining | None = SASREC,
     ) -> str:
         """Write the page; give its text back."""
         write_run_report(
@@ -72,6 +96,7 @@ class SmallRun:
             images=self.images,
             seed=3,
             ceiling=ceiling,
+            sasrec=sasrec,
         )
         return target.read_text(encoding="utf-8")
 
@@ -113,6 +138,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
         (images / name[:3]).mkdir(parents=True, exist_ok=True)
         (images / name[:3] / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
     return SmallRun(dataset, blend, metrics, images)
+
+
+@pytest.fixture(scope="session")
+def sasrec() -> SASRecTraining:
+    """How the page says that SASRec was trained."""
+    return SASREC
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,7 @@ def test_shows_every_model_and_section(outline: Outline) -> None:
         "results",
         "segments",
         "blend",
+        "training",
         "customers",
         "shop",
         "ingest",

@@ -14,8 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from modiste.report.results import Group, WindowScores, long_day, readable
+from modiste.report.results import Group, WindowScores, long_day, long_days, readable
 from modiste.report.shop import ShopStatistics
+from modiste.report.training import SASRecTraining
 
 Figure = dict[str, Any]
 
@@ -116,6 +117,37 @@ def search(trials: pl.DataFrame, title: str) -> Figure:
             "yaxis": {"title": {"text": title}},
         },
     }
+
+
+def training(sasrec: SASRecTraining) -> list[Plot]:
+    """Give the plots of the epochs that were tried; none where none could be validated.
+
+    Returns
+    -------
+    For each plot its name, its title, a sentence that says what it shows, and the figure.
+    """
+    if not sasrec.epochs:
+        return []
+    days = long_days(sasrec.validation)
+    best = sasrec.earlier.best_epoch
+    losses = {epoch.epoch: epoch.loss for epoch in sasrec.epochs}
+    ndcgs = {epoch.epoch: epoch.ndcg for epoch in sasrec.epochs if epoch.ndcg is not None}
+    return [
+        (
+            "training-loss",
+            "Loss by epoch",
+            f"Mean loss of each epoch on the days before {days}. The chosen epoch, {best}, is the "
+            f"large dot, with {losses[best]:.4f}.",
+            _by_epoch(losses, best, "loss"),
+        ),
+        (
+            "training-ndcg",
+            "NDCG@10 by epoch",
+            f"NDCG@10 on {days}: one article of what each customer bought next is to stand among "
+            f"the first ten. The chosen epoch, {best}, is the large dot, with {ndcgs[best]:.4f}.",
+            _by_epoch(ndcgs, best, "NDCG@10"),
+        ),
+    ]
 
 
 def shop_figures(shop: ShopStatistics) -> list[Plot]:
@@ -359,6 +391,30 @@ def _prices(shop: ShopStatistics) -> Plot | None:
             },
         },
     )
+
+
+def _by_epoch(values: Mapping[int, float], best: int, title: str) -> Figure:
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": list(values),
+                "y": [round(value, 6) for value in values.values()],
+                "line": {"color": _OTHER, "width": 1.5},
+                "marker": {
+                    "color": [_ACCENT if epoch == best else _OTHER for epoch in values],
+                    "size": [12 if epoch == best else 5 for epoch in values],
+                },
+                "hovertemplate": f"epoch %{{x}}: {title} %{{y:.4f}}<extra></extra>",
+            }
+        ],
+        "layout": {
+            # Whole numbers only: there is no half an epoch.
+            "xaxis": {"title": {"text": "epoch"}, "dtick": math.ceil(max(values) / 10)},
+            "yaxis": {"title": {"text": title}},
+        },
+    }
 
 
 def _dots(

@@ -14,6 +14,7 @@ from modiste.report.html import RunReport, write_report
 from modiste.report.pictures import PictureFolder
 from modiste.report.results import RunMetrics
 from modiste.report.shop import shop_statistics
+from modiste.report.training import SASRecTraining
 
 
 def write_run_report(
@@ -30,6 +31,7 @@ def write_run_report(
     seed: int,
     chosen: str = "blend",
     ceiling: float | None = None,
+    sasrec: SASRecTraining | None = None,
 ) -> None:
     """Write ``report.html``.
 
@@ -60,6 +62,8 @@ def write_run_report(
         The model that the submission is made with.
     ceiling
         Expected MAP of the best possible recommendations, where the truth is known.
+    sasrec
+        How SASRec was trained, where it was.
     """
     pictures = PictureFolder(images)
     examples = make_examples(
@@ -83,6 +87,7 @@ def write_run_report(
             timings=timings,
             chosen=chosen,
             ceiling=ceiling,
+            sasrec=sasrec,
             pictures_left_out=len(pictures.too_large),
         ),
     )

@@ -16,6 +16,7 @@ from modiste.data.dataset import Dataset, History
 from modiste.errors import ConfigError, DataError
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sasrec import fitting, training
+from modiste.models.sasrec.description import Epoch
 from modiste.models.sasrec.fitting import TrainedNetwork, fit_network
 from modiste.models.sasrec.next_item import NextItems
 from modiste.models.sasrec.popularity_prior import PopularityPrior, popularity_prior
@@ -80,7 +81,7 @@ def test_validation_asks_for_what_can_be_recommended(history: History) -> None:
     """The first basket after the date, of customers known by then, of articles on sale."""
     asked = []
 
-    def watch(*arguments: object, **_: object) -> list[training.Epoch]:
+    def watch(*arguments: object, **_: object) -> list[Epoch]:
         asked.append(arguments[3])
         return []
 
@@ -321,3 +322,11 @@ def test_the_prior_of_a_shop_without_sales(small_shop: Dataset) -> None:
     assert isinstance(prior, PopularityPrior)
     assert not len(prior.ever_on_sale)
     assert date.fromordinal(EPOCH.toordinal() + int(prior.days[-1])) == empty.as_of
+
+
+def test_no_epoch_is_best_where_none_was_validated(history: History) -> None:
+    rarely = SETTINGS.training.model_copy(update={"epochs": 2, "validate_epochs": 3})
+    trained = fit_network(history, SETTINGS.model_copy(update={"training": rarely}))
+    assert trained is not None
+    assert [epoch.ndcg for epoch in trained.epochs] == [None, None]
+    assert trained.best_epoch == 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from modiste.data.dataset import History
 from modiste.errors import DataError
 from modiste.models.popularity import PopularitySettings
+from modiste.models.sasrec.description import Epoch, NetworkDescription, damaged
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, evaluating
 from modiste.models.sasrec.popularity_prior import (
@@ -26,11 +26,11 @@ from modiste.models.sasrec.popularity_prior import (
     popularity_prior,
 )
 from modiste.models.sasrec.sequences import EPOCH, Sequences, build_sequences
-from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings
-from modiste.models.sasrec.training import Epoch, train
+from modiste.models.sasrec.settings import SASRecSettings
+from modiste.models.sasrec.training import train
 from modiste.vectors.article_vectors import ArticleVectors
 
-_NETWORK, _ARTICLES, _DESCRIPTION = "network.safetensors", "articles.npy", "network.json"
+_NETWORK, _ARTICLES = "network.safetensors", "articles.npy"
 
 # Early stopping needs no more: the standard error of NDCG@10 is then below 0.002.
 _VALIDATION_CUSTOMERS = 10_000
@@ -65,13 +65,12 @@ class TrainedNetwork:
         weights = self.network.state_dict()
         save_file({name: weights[name].contiguous() for name in weights}, folder / _NETWORK)
         np.save(folder / _ARTICLES, self.articles)
-        description = {
-            "as_of": str(self.as_of),
-            "network": self.network.settings.model_dump(mode="json"),
-            "best_epoch": self.best_epoch,
-            "epochs": [{**asdict(epoch), "seconds": 0.0} for epoch in self.epochs],
-        }
-        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+        NetworkDescription(
+            as_of=self.as_of,
+            network=self.network.settings,
+            best_epoch=self.best_epoch,
+            epochs=self.epochs,
+        ).save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -82,21 +81,20 @@ class TrainedNetwork:
         DataError
             When the folder holds none, or a damaged one.
         """
+        description = NetworkDescription.load(folder)
         try:
-            description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-            network = SASRec(1, NetworkSettings.model_validate(description["network"]))
+            network = SASRec(1, description.network)
             network.load_state_dict(load_file(folder / _NETWORK))
-            return cls(
-                network.eval(),
-                np.load(folder / _ARTICLES),
-                date.fromisoformat(description["as_of"]),
-                tuple(Epoch(**epoch) for epoch in description["epochs"]),
-                description["best_epoch"],
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(
-                f"{folder} holds no trained network, or a damaged one ({error}): train it anew"
-            ) from error
+            articles = np.load(folder / _ARTICLES)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise damaged(folder, error) from error
+        return cls(
+            network.eval(),
+            articles,
+            description.as_of,
+            description.epochs,
+            description.best_epoch,
+        )
 
 
 def fit_network(
@@ -145,7 +143,8 @@ def fit_network(
         measured: list[Epoch] = []
         if epochs is None:
             measured = fitting.try_epochs(history, sequences)
-            best = max(measured, key=lambda epoch: epoch.ndcg or 0.0, default=None)
+            validated = [epoch for epoch in measured if epoch.ndcg is not None]
+            best = max(validated, key=lambda epoch: epoch.ndcg or 0.0, default=None)
             epochs = settings.training.epochs if best is None else best.epoch
         network = fitting.train(history, sequences, epochs)
         # What was never bought still has the vector that was drawn for its code.

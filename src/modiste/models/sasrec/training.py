@@ -31,6 +31,7 @@ from torch.nn import functional
 from modiste.engine.files import atomic_folder, remove_partials
 from modiste.engine.progress import progress
 from modiste.errors import DataError, ModisteError, RunError
+from modiste.models.sasrec.description import Epoch
 from modiste.models.sasrec.layout import TrainingBatch, training_batch
 from modiste.models.sasrec.losses import (
     SharedArticles,
@@ -60,28 +61,6 @@ class TrainingError(ModisteError):
     """Training cannot go on."""
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to.
-
-    Attributes
-    ----------
-    epoch
-        Its number, from 1.
-    loss
-        Mean over its steps.
-    ndcg
-        NDCG@10 on the validation; None where none was due.
-    seconds
-        Since the training began, interruptions not counted.
-    """
-
-    epoch: int
-    loss: float
-    ndcg: float | None
-    seconds: float
-
-
 @dataclass
 class _Progress:
     """Where a training stands: all of it that is not a tensor."""
@@ -91,7 +70,6 @@ class _Progress:
     best: float = -math.inf
     best_epoch: int = 0
     without_gain: int = 0
-    seconds: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)
 
 
@@ -272,14 +250,12 @@ class _Trainer:
         recent: list[float] = []
         with progress("train SASRec", left) as advance:
             while self.at.step < total and self.at.without_gain < settings.patience:
-                started = time.monotonic()
-                if deadline is not None and started >= deadline:
+                if deadline is not None and time.monotonic() >= deadline:
                     break
                 loss = self._step()
                 recent = [*recent[1 - _SHOWN_STEPS :], loss]
                 self.at.loss_sum += loss
                 self.at.step += 1
-                self.at.seconds += time.monotonic() - started
                 if self.at.step % self.steps_an_epoch == 0:
                     self._end_epoch()
                 if self.at.step % settings.checkpoint_steps == 0:
@@ -424,7 +400,6 @@ class _Trainer:
 
     def _end_epoch(self) -> None:
         """Validate if it is time, and note what the epoch came to."""
-        started = time.monotonic()
         at = self.at
         epoch = at.step // self.steps_an_epoch
         ndcg = None
@@ -435,8 +410,7 @@ class _Trainer:
             if ndcg > at.best:
                 at.best, at.best_epoch, at.without_gain = ndcg, epoch, 0
                 self.best = [weights.clone() for weights in self.average]
-        at.seconds += time.monotonic() - started
-        at.epochs.append(Epoch(epoch, at.loss_sum / self.steps_an_epoch, ndcg, at.seconds))
+        at.epochs.append(Epoch(epoch, at.loss_sum / self.steps_an_epoch, ndcg))
         at.loss_sum = 0.0
 
     def _shown(self) -> str:

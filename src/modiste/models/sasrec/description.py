@@ -1,0 +1,85 @@
+"""What is known of a trained network without loading it.
+
+Apart from all that imports PyTorch: whoever asks only how it was trained need not wait for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from modiste.errors import DataError
+from modiste.models.sasrec.settings import NetworkSettings
+
+_FILE = "network.json"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to.
+
+    Attributes
+    ----------
+    epoch
+        Its number, from 1.
+    loss
+        Mean over its steps.
+    ndcg
+        NDCG@10 on the validation; None where none was due.
+    """
+
+    epoch: int
+    loss: float
+    ndcg: float | None
+
+
+class NetworkDescription(BaseModel):
+    """A trained network but for its arrays.
+
+    Attributes
+    ----------
+    as_of
+        Nothing of this day or a later one was learned from.
+    network
+        Shape of the network.
+    best_epoch
+        For how many epochs it was trained on the whole history.
+    epochs
+        What each epoch on the history without its last days came to; empty where there was none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    as_of: date
+    network: NetworkSettings
+    best_epoch: int
+    epochs: tuple[Epoch, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write it into the network's folder."""
+        (folder / _FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read it back.
+
+        Raises
+        ------
+        DataError
+            When the folder holds no trained network, or a damaged one.
+        """
+        try:
+            return cls.model_validate_json((folder / _FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> DataError:
+    """The error of a folder that a network cannot be read from."""
+    return DataError(
+        f"{folder} holds no trained network, or a damaged one ({error}): train it anew"
+    )

@@ -1,0 +1,53 @@
+"""How a run's networks were trained, as its training stages have left it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from modiste.data.dataset import Window
+from modiste.models.sasrec.description import Epoch, NetworkDescription
+
+
+@dataclass(frozen=True)
+class SASRecTraining:
+    """The training of both networks.
+
+    Attributes
+    ----------
+    earlier
+        The network that is asked on the windows.
+    submit
+        That which is asked for the submission.
+    validation_days
+        Days kept back before the earlier one's date.
+    """
+
+    earlier: NetworkDescription
+    submit: NetworkDescription
+    validation_days: int
+
+    @classmethod
+    def load(cls, earlier: Path, submit: Path, validation_days: int) -> Self:
+        """Read what the networks' folders tell.
+
+        Raises
+        ------
+        DataError
+            When one holds no trained network, or a damaged one.
+        """
+        return cls(
+            NetworkDescription.load(earlier), NetworkDescription.load(submit), validation_days
+        )
+
+    @property
+    def validation(self) -> Window:
+        """The days that epochs were validated on."""
+        return Window(self.earlier.as_of, self.validation_days).earlier()
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """What was tried to find how many epochs are best; empty where none could be validated."""
+        epochs = self.earlier.epochs
+        return epochs if any(epoch.ndcg is not None for epoch in epochs) else ()
