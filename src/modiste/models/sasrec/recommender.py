@@ -58,8 +58,7 @@ class SASRecRecommender:
         self.popularity = popularity or PopularitySettings()
         self.vectors = vectors
         self.trained = trained
-        self._network: TrainedNetwork | None = None
-        self._offsets = np.empty(0, dtype=np.float32)
+        self._ask(None, np.empty(0, dtype=np.float32))
 
     def fit(self, history: History) -> Self:
         """Train, unless a trained network is given; note what is on sale, and how popular it is.
@@ -74,11 +73,20 @@ class SASRecRecommender:
             See :func:`~modiste.models.sasrec.training.train`.
         """
         if self.trained is None:
-            self._network = fit_network(history, self.settings, self.popularity, self.vectors)
+            network = fit_network(history, self.settings, self.popularity, self.vectors)
         else:
-            self._network = TrainedNetwork.load(self.trained)
-            self._check(self._network, history)
-        self._offsets = article_offsets(history, self.popularity, self.settings)
+            network = TrainedNetwork.load(self.trained)
+            self._check(network, history)
+        return self._ask(network, article_offsets(history, self.popularity, self.settings))
+
+    def _ask(self, network: TrainedNetwork | None, offsets: NDArray[np.float32]) -> Self:
+        """Ask this network; what is on sale is laid side by side once, and not at each call."""
+        self._network, self._offsets = network, offsets
+        (on_sale,) = np.isfinite(offsets).nonzero()
+        self._on_sale = on_sale if network is not None else on_sale[:0]
+        articles = np.empty((0, 0), np.float32) if network is None else network.articles[on_sale]
+        self._on_sale_vectors = torch.from_numpy(articles)
+        self._on_sale_offsets = torch.from_numpy(offsets[self._on_sale])
         return self
 
     def _check(self, trained: TrainedNetwork, history: History) -> None:
@@ -126,15 +134,15 @@ class SASRecRecommender:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
         customers, vectors = self.customer_vectors(batch)
         found = [pl.DataFrame(schema=RECOMMENDATIONS)]
-        for first, log_probability, on_sale in self._log_probabilities(vectors):
-            best, place = log_probability.topk(min(k, len(on_sale)), sorted=False)
+        for first, log_probability in self._log_probabilities(vectors):
+            best, place = log_probability.topk(min(k, len(self._on_sale)), sorted=False)
             rows = len(best)
             found.append(
                 rank_by_score(
                     pl.DataFrame(
                         {
                             "customer": np.repeat(customers[first : first + rows], best.shape[1]),
-                            "article": on_sale[place.numpy().ravel()],
+                            "article": self._on_sale[place.numpy().ravel()],
                             "score": best.exp().numpy().ravel(),
                         }
                     ),
@@ -145,17 +153,15 @@ class SASRecRecommender:
 
     def _log_probabilities(
         self, vectors: NDArray[np.float32]
-    ) -> Iterator[tuple[int, torch.Tensor, NDArray[np.int64]]]:
-        """Blocks of customers: number of the first, scores, and the articles of their columns."""
-        (on_sale,) = np.isfinite(self._offsets).nonzero()
-        if not len(on_sale) or not len(vectors):
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Blocks of customers: number of the first, and scores of the articles on sale."""
+        if not len(self._on_sale):
             return
-        articles = torch.from_numpy(self.article_vectors[on_sale])
-        offsets = torch.from_numpy(self._offsets[on_sale])
-        step = max(_SCORES_IN_A_BLOCK // len(on_sale), 1)
+        step = max(_SCORES_IN_A_BLOCK // len(self._on_sale), 1)
         for first in range(0, len(vectors), step):
             block = torch.from_numpy(vectors[first : first + step])
-            yield first, torch.addmm(offsets, block, articles.t()).log_softmax(1), on_sale
+            scores = torch.addmm(self._on_sale_offsets, block, self._on_sale_vectors.t())
+            yield first, scores.log_softmax(1)
 
     def save(self, folder: Path) -> None:
         """Write the network, if there was an order to learn, and what is on sale."""
@@ -165,7 +171,6 @@ class SASRecRecommender:
 
     def load(self, folder: Path) -> Self:
         """Read it back; vectors and a trained network are not needed."""
-        self._offsets = np.load(folder / _OFFSETS)
         trained = len(list(folder.iterdir())) > 1
-        self._network = TrainedNetwork.load(folder) if trained else None
-        return self
+        network = TrainedNetwork.load(folder) if trained else None
+        return self._ask(network, np.load(folder / _OFFSETS))
