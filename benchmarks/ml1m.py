@@ -41,7 +41,7 @@ SETTINGS = {
     "bce": (
         NetworkSettings(blocks=2, heads=1, dropout=0.2),
         TrainingSettings(
-            loss="bce", negatives=1, batch=64, weight_average=0.998, epochs=100, patience=20
+            loss="bce", negatives=1, batch=64, weight_average=0.998, epochs=40, patience=40
         ),
     ),
     "default": (
@@ -51,8 +51,8 @@ SETTINGS = {
             negatives=ITEMS,
             batch=64,
             weight_average=0.998,
-            epochs=80,
-            patience=20,
+            epochs=40,
+            patience=40,
         ),
     ),
 }
