@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 from modiste.config import load_config
-from modiste.data.dataset import Dataset, History
+from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.errors import ConfigError, DataError
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sasrec import fitting, training
@@ -330,3 +331,20 @@ def test_no_epoch_is_best_where_none_was_validated(history: History) -> None:
     assert trained is not None
     assert [epoch.ndcg for epoch in trained.epochs] == [None, None]
     assert trained.best_epoch == 2
+
+
+def test_articles_unknown_to_the_network_say_nothing(history: History) -> None:
+    recommender = SASRecRecommender(SETTINGS).fit(history)
+    batch = history.partitions[0].read()
+    one, other = batch.customers["customer"][:2].to_list()
+    unknown = pl.col("article") + history.n_articles
+    both = pl.concat(
+        [
+            batch.transactions.filter(pl.col("customer") != other),
+            batch.transactions.filter(pl.col("customer") == one).with_columns(unknown),
+            batch.transactions.filter(pl.col("customer") == other).with_columns(unknown),
+        ]
+    )
+    found = recommender.recommend(CustomerBatch(batch.as_of, batch.customers, both), 12)
+    wanted = recommender.recommend(batch, 12).filter(pl.col("customer") != other)
+    assert_frame_equal(found, wanted, rel_tol=1e-4)

@@ -109,14 +109,15 @@ class SASRecRecommender:
     def customer_vectors(
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Vectors of those customers of a batch who bought anything.
+        """Vectors of those customers of a batch who bought anything that the network knows.
 
         Returns
         -------
         Their codes, int32, shape (n,), rising; and float32, shape (n, dimensions). The inner
         product with an article's vector is its score without popularity.
         """
-        sequences = sequences_of(batch.transactions)
+        known = pl.col("article") < len(self.article_vectors)
+        sequences = sequences_of(batch.transactions.filter(known))
         customers = sequences.customers
         if self._network is None or customers is None or not len(sequences):
             return np.empty(0, np.int32), np.empty((0, 0), np.float32)

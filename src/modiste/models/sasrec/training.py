@@ -346,33 +346,41 @@ class _Trainer:
                     batch.window_segments * self.articles + batch.window_items,
                 )
             return binary_cross_entropy(states, positives, negatives, left_out)
-        drawn_column = columns_of(drawn, self.articles)
-        seen = None
-        if settings.leave_out_seen:
-            seen = seen_columns(
-                batch.pair_segments,
-                drawn_column[batch.window_items],
-                batch.window_segments,
-                int(batch.window_segments[-1]) + 1,
-            )
-        offsets = None if all_drawn else -log_expected.to(self.device)[None]
-        periods = positive_offsets = None
-        if self.prior is not None:
-            periods, log_share, positive_offsets = self._prior_of(batch, drawn)
-            offsets = log_share if offsets is None else log_share + offsets
-        shared = SharedArticles(
+        shared = self._shared(
+            batch,
+            drawn,
             vectors if all_drawn else functional.embedding(column[drawn], vectors),
-            offsets,
-            drawn_column[batch.targets],
-            seen,
-            periods,
-            positive_offsets,
+            None if all_drawn else -log_expected.to(self.device)[None],
         )
         if settings.loss == "gbce":
             return generalised_cross_entropy(
                 states, positives, shared, len(self.on_sale), settings.calibration
             )
         return softmax_cross_entropy(states, positives, shared)
+
+    def _shared(
+        self, batch: TrainingBatch, drawn: Tensor, vectors: Tensor, offsets: Tensor | None
+    ) -> SharedArticles:
+        """The drawn articles as negatives to all pairs of a batch, by its seen ones and the prior.
+
+        ``vectors`` and ``offsets`` (None: nothing) are those of the drawn articles.
+        """
+        drawn_column = columns_of(drawn, self.articles)
+        seen = None
+        if self.settings.leave_out_seen:
+            seen = seen_columns(
+                batch.pair_segments,
+                drawn_column[batch.window_items],
+                batch.window_segments,
+                int(batch.window_segments[-1]) + 1,
+            )
+        periods = positive_offsets = None
+        if self.prior is not None:
+            periods, log_share, positive_offsets = self._prior_of(batch, drawn)
+            offsets = log_share if offsets is None else log_share + offsets
+        return SharedArticles(
+            vectors, offsets, drawn_column[batch.targets], seen, periods, positive_offsets
+        )
 
     def _prior_of(self, batch: TrainingBatch, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Row of each pair, logarithm of the drawn articles' shares in each, and the positives'."""
