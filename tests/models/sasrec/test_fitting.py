@@ -348,3 +348,25 @@ def test_articles_unknown_to_the_network_say_nothing(history: History) -> None:
     found = recommender.recommend(CustomerBatch(batch.as_of, batch.customers, both), 12)
     wanted = recommender.recommend(batch, 12).filter(pl.col("customer") != other)
     assert_frame_equal(found, wanted, rel_tol=1e-4)
+
+
+def test_given_candidates_have_the_same_scores(history: History) -> None:
+    recommender = SASRecRecommender(SETTINGS).fit(history)
+    batch = history.partitions[0].read()
+    found = recommender.recommend(batch, 20).drop("rank")
+    shuffled = found.sample(fraction=1, shuffle=True, seed=1)
+    scored = recommender.score(batch, shuffled.drop("score"))
+    assert_frame_equal(scored, shuffled, rel_tol=1e-5)
+    stranger = history.n_customers + 1
+    others = pl.DataFrame({"customer": [stranger], "article": [3]})
+    assert recommender.score(batch, others)["score"].to_list() == [None]
+
+
+def test_a_candidate_that_is_not_on_sale_scores_nothing(tmp_path: Path) -> None:
+    shop, _ = _shop_of_two_kinds(tmp_path)
+    history = shop.until(day(60))
+    recommender = SASRecRecommender(KINDS).fit(history)
+    asked = pl.DataFrame({"customer": [0, 0], "article": [39, 2]})
+    none, some = recommender.score(history.partitions[0].read(), asked)["score"]
+    assert none == 0
+    assert some > 0

@@ -152,6 +152,39 @@ class SASRecRecommender:
             )
         return pl.concat(found)
 
+    def score(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Score given articles alone.
+
+        Parameters
+        ----------
+        batch
+            The customers.
+        candidates
+            Columns ``customer`` and ``article``, and any others.
+
+        Returns
+        -------
+        The candidates in their order, with a column ``score`` (float32) as :meth:`recommend` gives
+        it: 0 for an article that is not on sale, null for a customer of whom nothing is known.
+        """
+        customers, vectors = self.customer_vectors(batch)
+        place = pl.DataFrame({"customer": customers}).with_row_index("row")
+        rows = (
+            candidates.select("customer")
+            .join(place, on="customer", how="left", maintain_order="left")["row"]
+            .cast(pl.Int64)
+            .fill_null(-1)
+            .to_numpy()
+        )
+        column = np.full(len(self._offsets), -1)
+        column[self._on_sale] = np.arange(len(self._on_sale))
+        columns = column[candidates["article"].to_numpy()]
+        scores = np.where(rows < 0, np.float32(np.nan), np.float32(0))
+        for first, log_probability in self._log_probabilities(vectors):
+            here = (rows >= first) & (rows < first + len(log_probability)) & (columns >= 0)
+            scores[here] = log_probability[rows[here] - first, columns[here]].exp().numpy()
+        return candidates.with_columns(score=pl.Series(scores).fill_nan(None))
+
     def _log_probabilities(
         self, vectors: NDArray[np.float32]
     ) -> Iterator[tuple[int, torch.Tensor]]:
