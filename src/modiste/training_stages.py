@@ -35,9 +35,9 @@ class TrainingStages:
     Attributes
     ----------
     earlier
-        The network that is asked on the windows; None: there are no windows.
+        Of the network that is asked on the windows.
     submit
-        That which is asked for the submission.
+        Of that which is asked for the submission.
     """
 
     earlier: Path
