@@ -405,6 +405,7 @@ def _by_epoch(values: Mapping[int, float], best: int, title: str) -> Figure:
                 "marker": {
                     "color": [_ACCENT if epoch == best else _OTHER for epoch in values],
                     "size": [12 if epoch == best else 5 for epoch in values],
+                    "opacity": 1,  # dots of unequal size let others through otherwise
                 },
                 "hovertemplate": f"epoch %{{x}}: {title} %{{y:.4f}}<extra></extra>",
             }
