@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import sparse
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.errors import ConfigError, DataError
+from modiste.errors import ConfigError
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.time_decay import UNIT, purchase_units
@@ -118,12 +118,7 @@ class Content:
         """
         if self.vectors is None:
             raise ConfigError("content needs article vectors, and there are none")
-        vectors = self.vectors.vectors
-        if len(vectors) != history.n_articles:
-            raise DataError(
-                f"there are vectors of {len(vectors):,} articles, but the shop has "
-                f"{history.n_articles:,}: make them anew with 'modiste embed'"
-            )
+        vectors = self.vectors.of_all(history.n_articles)
         factors = self._popularity_factors(history)
         factors[~self.vectors.known] = 0
         self._neighbours = sparse.csr_array((len(vectors), len(vectors)), dtype=np.int64)

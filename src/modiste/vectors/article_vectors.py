@@ -40,6 +40,21 @@ class ArticleVectors:
         """Which articles have a vector: shape (n_articles,)."""
         return np.asarray(self.vectors.any(axis=1))
 
+    def of_all(self, n_articles: int) -> NDArray[np.float32]:
+        """The vectors, where they are those of a shop with so many articles.
+
+        Raises
+        ------
+        DataError
+            When there are more or fewer.
+        """
+        if len(self.vectors) != n_articles:
+            raise DataError(
+                f"there are vectors of {len(self.vectors):,} articles, but the shop has "
+                f"{n_articles:,}: make them anew with 'modiste embed'"
+            )
+        return self.vectors
+
     def save(self, folder: Path) -> None:
         """Write ``vectors.npy`` and ``origin.json`` into an existing folder."""
         np.save(folder / _VECTORS, self.vectors)

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modiste.data.dataset import History
-from modiste.errors import DataError
 from modiste.models.popularity import PopularitySettings
 from modiste.models.sasrec.description import Epoch, NetworkDescription, damaged
 from modiste.models.sasrec.network import SASRec
@@ -272,10 +271,5 @@ class _Fitting:
     def _content(self, history: History) -> torch.Tensor | None:
         if self._vectors is None:
             return None
-        vectors = self._vectors.vectors
-        if len(vectors) != history.n_articles:
-            raise DataError(
-                f"there are vectors of {len(vectors):,} articles, but the shop has "
-                f"{history.n_articles:,}: make them anew with 'modiste embed'"
-            )
+        vectors = self._vectors.of_all(history.n_articles)
         return torch.from_numpy(np.array(vectors, dtype=np.float32))
