@@ -38,7 +38,7 @@ from modiste.data.sources import RawFile, find_tables
 from modiste.data.splitting import SEARCH_BYTES, Block, has_quote, split
 from modiste.data.unpacking import encoding_name, unpack
 from modiste.engine import Engine, atomic_folder
-from modiste.errors import ModisteError
+from modiste.errors import DataError, ModisteError
 
 
 def ingest(
@@ -141,6 +141,12 @@ class _Ingest:
 
         added = {table: collect_new(purchases, table) for table in tables}
         purchases = self._settle(purchases, encoding, tables, added)
+        days = [day for block in purchases if block.days for day in block.days]
+        if not days:  # however many may be bad, a shop without a purchase is none
+            raise DataError(
+                "no row of the table of transactions is good: with a max_reject_share below 1 the "
+                "reasons are told"
+            )
         slices = {
             table: [Slice(block.rows, 0, block.height) for block in read]
             for table, (read, _) in tables.items()
@@ -152,7 +158,6 @@ class _Ingest:
         partitions = self._write_partitions(slices["customers"], purchases)
         for book in books.values():
             book.write(self.folder)
-        days = [day for block in purchases if block.days for day in block.days]
         return Manifest(
             layout=LAYOUT,
             tables={
