@@ -27,12 +27,13 @@ import torch
 from numpy.typing import NDArray
 
 from modiste.errors import DataError
-from modiste.models.sasrec.description import Epoch
+from modiste.models.learning.epochs import Epoch
+from modiste.models.learning.loop import load_trained, pick_device
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, recall_at
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
-from modiste.models.sasrec.training import load_trained, pick_device, train
+from modiste.models.sasrec.training import train
 
 ITEMS = 3_416
 

@@ -146,11 +146,11 @@ def train_for_minutes(
     """The history, the network and the figures."""
     import torch
 
+    from modiste.models.learning.popularity_prior import popularity_prior
     from modiste.models.popularity import PopularitySettings
     from modiste.models.sasrec.fitting import article_offsets
     from modiste.models.sasrec.network import SASRec
     from modiste.models.sasrec.next_item import NextItems, ranks_of_next
-    from modiste.models.sasrec.popularity_prior import popularity_prior
     from modiste.models.sasrec.sequences import Sequences
     from modiste.models.sasrec.training import train
 
@@ -384,9 +384,9 @@ def open_history(options: argparse.Namespace, engine: Any = None) -> Any:
 
 def as_of_days(as_of: date, number: int) -> NDArray[np.int32]:
     """The day, as sequences count days, so many times."""
-    from modiste.models.sasrec.sequences import EPOCH
+    from modiste.data.days import day_number
 
-    return np.full(number, (as_of - EPOCH).days, dtype=np.int32)
+    return np.full(number, day_number(as_of), dtype=np.int32)
 
 
 def on_one_core() -> None:

@@ -45,8 +45,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from machine import describe_machine
+from modiste.data.days import day_number
 from modiste.models.sasrec.next_item import NextItems, ndcg_at
-from modiste.models.sasrec.sequences import EPOCH, Sequences
+from modiste.models.sasrec.sequences import Sequences
 from processes import measure
 
 NEGATIVES = {"softmax": 1, "bce": 1, "gbce": 128}
@@ -162,7 +163,7 @@ def read_shop(options: argparse.Namespace, work: Path) -> tuple[Sequences, NextI
     setting = Setting(
         int(whole.items.max()) + 1, 50, 128, options.epochs, options.threads, options.seed
     )
-    as_of = (dataset.next_day - timedelta(days=7) - EPOCH).days
+    as_of = day_number(dataset.next_day - timedelta(days=7))
     known = kept(whole, whole.days < as_of)
     candidates = np.flatnonzero(known.lengths > 1)
     ends = known.offsets[1:][candidates]
@@ -335,8 +336,8 @@ def _whole_scores() -> None:
     from torch import Tensor
     from torch.nn import functional
 
+    from modiste.models.learning.losses import SharedArticles
     from modiste.models.sasrec import training
-    from modiste.models.sasrec.losses import SharedArticles
 
     def whole(states: Tensor, positives: Tensor, shared: SharedArticles) -> Tensor:  # noqa: ARG001
         scores = states @ shared.vectors.t()

@@ -11,13 +11,14 @@ import polars as pl
 from hypothesis import strategies as st
 
 from modiste.data.dataset import Dataset, History
+from modiste.data.days import day_number
 from modiste.data.schema import PREPARED_TRANSACTIONS
 from modiste.engine import Engine
-from modiste.models.sasrec.sequences import EPOCH, Sequences
+from modiste.models.sasrec.sequences import Sequences
 from shops import write_prepared
 
 START = date(2020, 1, 1)
-START_DAY = (START - EPOCH).days
+START_DAY = day_number(START)
 
 # (article, day) pairs of a customer, sorted by day and article.
 Purchases = list[tuple[int, int]]

@@ -18,7 +18,8 @@ from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.models.blend import Artifacts, Blend, make_recommenders
-from modiste.models.sasrec.description import Epoch, NetworkDescription
+from modiste.models.learning.epochs import Epoch
+from modiste.models.sasrec.description import NetworkDescription
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from modiste.report.training import SASRecTraining

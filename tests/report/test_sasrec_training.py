@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modiste.models.sasrec.description import Epoch
+from modiste.models.learning.epochs import Epoch
 from modiste.report.training import SASRecTraining
 
 

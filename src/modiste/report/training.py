@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from modiste.data.dataset import Window
-from modiste.models.sasrec.description import Epoch, NetworkDescription
+from modiste.models.learning.epochs import Epoch
+from modiste.models.sasrec.description import NetworkDescription
 
 
 @dataclass(frozen=True)

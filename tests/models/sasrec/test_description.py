@@ -11,7 +11,8 @@ import pytest
 
 from histories import make_network
 from modiste.errors import DataError
-from modiste.models.sasrec.description import Epoch, NetworkDescription
+from modiste.models.learning.epochs import Epoch
+from modiste.models.sasrec.description import NetworkDescription
 from modiste.models.sasrec.fitting import TrainedNetwork
 
 EPOCHS = (Epoch(1, 7.1, None), Epoch(2, 0.1 + 0.2, 0.0417))

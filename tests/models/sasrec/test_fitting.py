@@ -14,15 +14,16 @@ from polars.testing import assert_frame_equal
 
 from modiste.config import load_config
 from modiste.data.dataset import CustomerBatch, Dataset, History
+from modiste.data.days import EPOCH, day_number
 from modiste.errors import ConfigError, DataError
+from modiste.models.learning import loop
+from modiste.models.learning.epochs import Epoch
+from modiste.models.learning.popularity_prior import PopularityPrior, popularity_prior
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.sasrec import fitting, training
-from modiste.models.sasrec.description import Epoch
+from modiste.models.sasrec import fitting
 from modiste.models.sasrec.fitting import TrainedNetwork, fit_network
 from modiste.models.sasrec.next_item import NextItems
-from modiste.models.sasrec.popularity_prior import PopularityPrior, popularity_prior
 from modiste.models.sasrec.recommender import SASRecRecommender
-from modiste.models.sasrec.sequences import EPOCH
 from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings, TrainingSettings
 from modiste.vectors.article_vectors import ArticleVectors
 from purchase_histories import day
@@ -39,7 +40,7 @@ def history(small_shop: Dataset) -> History:
 
 def test_the_prior_is_popularity_as_of_each_date(history: History) -> None:
     prior = popularity_prior(history, POPULARITY, step_days=5)
-    assert prior.days[-1] == (history.as_of - EPOCH).days
+    assert prior.days[-1] == day_number(history.as_of)
     assert set(np.diff(prior.days[1:])) == {5}
     np.testing.assert_allclose(np.exp(prior.log_share[0]), 1 / history.n_articles, rtol=1e-6)
     for period in (1, len(prior.days) // 2, len(prior.days) - 1):
@@ -96,7 +97,7 @@ def test_validation_asks_for_what_can_be_recommended(history: History) -> None:
     later = rows.filter(pl.col("t_dat") >= as_of)
     first = later.filter(pl.col("t_dat") == pl.col("t_dat").min().over("customer"))
     assert validation.histories.customers is not None
-    assert (validation.histories.days < (as_of - EPOCH).days).all()
+    assert (validation.histories.days < day_number(as_of)).all()
     assert (validation.histories.lengths > 0).all()
     bought = set(first.select("customer", "article").iter_rows())
     pairs = list(zip(validation.histories.customers, validation.targets, strict=True))
@@ -117,15 +118,15 @@ def test_killed_and_gone_on_is_the_same_network(
     frequent = SETTINGS.training.model_copy(update={"checkpoint_steps": 1, "batch": 32})
     settings = SETTINGS.model_copy(update={"training": frequent})
     whole = fit_network(history, settings, checkpoints=tmp_path / "whole")
-    real, steps = training._Trainer._step, [0]
+    real, steps = loop._Trainer._step, [0]
 
-    def killed(trainer: training._Trainer) -> float:
+    def killed(trainer: loop._Trainer) -> float:
         steps[0] += 1
         if steps[0] == at:
             raise _KilledError
         return real(trainer)
 
-    monkeypatch.setattr(training._Trainer, "_step", killed)
+    monkeypatch.setattr(loop._Trainer, "_step", killed)
     with pytest.raises(_KilledError):
         fit_network(history, settings, checkpoints=tmp_path / "cut")
     monkeypatch.undo()

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from conftest import SMALL_SHOP_DAYS, SMALL_SHOP_START
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from modiste.data.dataset import Dataset, History
+from modiste.data.days import day_number
 from modiste.engine import Engine
 from modiste.errors import DataError
 from modiste.models.sasrec.sequences import (
-    EPOCH,
     Sequences,
     build_sequences,
     sequences_of,
@@ -52,7 +52,7 @@ def naive(transactions: pl.DataFrame, as_of: date) -> Shown:
     kept: dict[int, set[tuple[int, int]]] = {}
     for customer, article, when in transactions.select("customer", "article", "t_dat").iter_rows():
         if when < as_of:
-            kept.setdefault(customer, set()).add(((when - EPOCH).days, article))
+            kept.setdefault(customer, set()).add((day_number(when), article))
     return [(customer, sorted(mine)) for customer, mine in sorted(kept.items())]
 
 

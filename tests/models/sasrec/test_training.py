@@ -9,14 +9,16 @@ from filelock import FileLock
 
 from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError, RunError
+from modiste.models.learning import loop
+from modiste.models.learning.loop import TrainingError, load_trained
+from modiste.models.learning.losses import columns_of
+from modiste.models.learning.popularity_prior import PopularityPrior
 from modiste.models.sasrec import training
-from modiste.models.sasrec.losses import columns_of
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
-from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
-from modiste.models.sasrec.training import TrainingError, load_trained, train
+from modiste.models.sasrec.training import NextItemTask, train
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 12, 20, 5, 7, 2, 11, 12, 30, 4]
@@ -45,15 +47,15 @@ def test_resumed_is_uninterrupted(
     whole = make_network(dropout=0.3)
     epochs = train(whole, sequences, settings, _validation(), tmp_path / "whole", CPU)
 
-    real, steps = training._Trainer._step, [0]
+    real, steps = loop._Trainer._step, [0]
 
-    def killed(trainer: training._Trainer) -> float:
+    def killed(trainer: loop._Trainer) -> float:
         steps[0] += 1
         if steps[0] == 6:  # in the second epoch, after the checkpoint of step 4
             raise _KilledError
         return real(trainer)
 
-    monkeypatch.setattr(training._Trainer, "_step", killed)
+    monkeypatch.setattr(loop._Trainer, "_step", killed)
     with pytest.raises(_KilledError):
         train(make_network(dropout=0.3), sequences, settings, _validation(), tmp_path / "cut", CPU)
     monkeypatch.undo()
@@ -146,7 +148,7 @@ def test_memory_that_does_not_suffice_gives_advice(monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(training._Trainer, "_loss", full)
+    monkeypatch.setattr(NextItemTask, "_loss", full)
     with pytest.raises(TrainingError, match=r"lower training\.batch"):
         train(make_network(), make_sequences(LENGTHS), _settings(), device=CPU)
 

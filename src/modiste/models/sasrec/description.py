@@ -5,7 +5,6 @@ Apart from all that imports PyTorch: whoever asks only how it was trained need n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -13,28 +12,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from modiste.errors import DataError
+from modiste.models.learning.epochs import Epoch
 from modiste.models.sasrec.settings import NetworkSettings
 
 _FILE = "network.json"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to.
-
-    Attributes
-    ----------
-    epoch
-        Its number, from 1.
-    loss
-        Mean over its steps.
-    ndcg
-        NDCG@10 on the validation; None where none was due.
-    """
-
-    epoch: int
-    loss: float
-    ndcg: float | None
 
 
 class NetworkDescription(BaseModel):

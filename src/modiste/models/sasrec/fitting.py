@@ -15,16 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modiste.data.dataset import History
-from modiste.models.popularity import PopularitySettings
-from modiste.models.sasrec.description import Epoch, NetworkDescription, damaged
-from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, evaluating
-from modiste.models.sasrec.popularity_prior import (
+from modiste.data.days import day_number
+from modiste.models.learning.epochs import Epoch
+from modiste.models.learning.popularity_prior import (
     PopularityPrior,
     log_share_now,
     popularity_prior,
 )
-from modiste.models.sasrec.sequences import EPOCH, Sequences, build_sequences
+from modiste.models.popularity import PopularitySettings
+from modiste.models.sasrec.description import NetworkDescription, damaged
+from modiste.models.sasrec.network import SASRec
+from modiste.models.sasrec.next_item import NextItems, evaluating
+from modiste.models.sasrec.sequences import Sequences, build_sequences
 from modiste.models.sasrec.settings import SASRecSettings
 from modiste.models.sasrec.training import train
 from modiste.vectors.article_vectors import ArticleVectors
@@ -232,7 +234,7 @@ class _Fitting:
         Of each an article of the first basket, that was on sale by then: others are not
         recommended.
         """
-        day = (earlier.as_of - EPOCH).days
+        day = day_number(earlier.as_of)
         offsets = article_offsets(earlier, self._popularity, self._settings)
         (later,) = (sequences.days >= day).nonzero()
         of = np.searchsorted(sequences.offsets, later, side="right") - 1

@@ -37,8 +37,8 @@ class NextItems:
         int32, shape (n_sequences,): the day on which each is asked; None: gaps are not read.
     log_share
         float32, shape (n_articles,): added to the scores, see
-        :class:`~modiste.models.sasrec.popularity_prior.PopularityPrior`; what is minus infinity is
-        not ranked. None: nothing.
+        :class:`~modiste.models.learning.popularity_prior.PopularityPrior`; what is minus infinity
+        is not ranked. None: nothing.
     leave_out_seen
         Whether the articles of a history are not ranked, as in the papers.
     """

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
+from modiste.data.days import day_number
 from modiste.errors import DataError
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.popularity import PopularitySettings
 from modiste.models.sasrec.fitting import TrainedNetwork, article_offsets, fit_network
 from modiste.models.sasrec.next_item import customer_vectors
-from modiste.models.sasrec.sequences import EPOCH, Sequences, sequences_of
+from modiste.models.sasrec.sequences import Sequences, sequences_of
 from modiste.models.sasrec.settings import SASRecSettings
 from modiste.vectors.article_vectors import ArticleVectors
 
@@ -126,7 +127,7 @@ class SASRecRecommender:
     def _encode(
         self, trained: TrainedNetwork, sequences: Sequences, batch: CustomerBatch
     ) -> NDArray[np.float32]:
-        days = np.full(len(sequences), (batch.as_of - EPOCH).days, dtype=np.int32)
+        days = np.full(len(sequences), day_number(batch.as_of), dtype=np.int32)
         return customer_vectors(
             trained.network, sequences, days, torch.from_numpy(trained.articles)
         )

@@ -22,12 +22,10 @@ import numpy.typing as npt
 import polars as pl
 
 from modiste.data.dataset import History, Partition
+from modiste.data.days import day_number
 from modiste.data.schema import PREPARED_TRANSACTIONS
 from modiste.engine import atomic_folder
 from modiste.errors import DataError
-
-# Day 0 of ``Sequences.days``: Polars' own, so that dates are taken as they lie in the files.
-EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +39,9 @@ class Sequences:
     items
         int32, shape (n_items,): article codes.
     days
-        int32, shape (n_items,): day of each purchase, days since ``EPOCH``; never falls inside a
-        sequence. Items of one sequence and one day are a basket: they have no order.
+        int32, shape (n_items,): day of each purchase, days since ``EPOCH`` (``data/days.py``);
+        never falls inside a sequence. Items of one sequence and one day are a basket: they have no
+        order.
     offsets
         int64, shape (n_sequences + 1,): where each sequence begins, and the end.
     customers
@@ -88,7 +87,7 @@ class Sequences:
 
     def before(self, day: date) -> Sequences:
         """What was bought before a day; who bought nothing by then is left out."""
-        kept = self.days < (day - EPOCH).days
+        kept = self.days < day_number(day)
         counted = np.append(0, np.cumsum(kept))[self.offsets]
         (filled,) = np.diff(counted).nonzero()
         return Sequences(

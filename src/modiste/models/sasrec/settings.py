@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from modiste.models.learning.settings import LoopSettings
+
 
 class NetworkSettings(BaseModel):
     """Shape of the network."""
@@ -69,10 +71,8 @@ class NetworkSettings(BaseModel):
         return self
 
 
-class TrainingSettings(BaseModel):
-    """How the network is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class TrainingSettings(LoopSettings):
+    """How the network is trained: an example is a history."""
 
     loss: Literal["softmax", "gbce", "bce"] = Field(
         default="softmax",
@@ -105,54 +105,11 @@ class TrainingSettings(BaseModel):
     calibration: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.75, description="t of gbce: 0 is plain bce, 1 estimates probabilities."
     )
-    batch: Annotated[int, Field(ge=1)] = Field(default=128, description="Histories a step.")
     random_windows: bool = Field(
         default=True,
         description=(
             "Whether a history longer than the network's max_length gives, each epoch, a window "
             "at random, or always its end."
-        ),
-    )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=1e-3, description="Of AdamW, after the warm-up."
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Of AdamW, on matrices; vectors (biases, norms) are not decayed."
-    )
-    second_moment_decay: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.98, description="beta 2 of AdamW."
-    )
-    warm_up_steps: Annotated[int, Field(ge=0)] = Field(
-        default=100, description="Steps over which the learning rate rises from 0."
-    )
-    gradient_norm: Annotated[float, Field(gt=0)] = Field(
-        default=5.0, description="Longer gradients are shortened to this norm."
-    )
-    weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.99,
-        description=(
-            "The weights that are validated and kept are a running mean, of which each step "
-            "replaces 1 - weight_average; 0: the last weights themselves."
-        ),
-    )
-    epochs: Annotated[int, Field(ge=1)] = Field(
-        default=100, description="Times that every history is gone through, at most."
-    )
-    patience: Annotated[int, Field(ge=1)] = Field(
-        default=10, description="Validations in a row without a better one, then training stops."
-    )
-    validate_epochs: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="Epochs between two validations."
-    )
-    checkpoint_steps: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="Steps between two checkpoints, where there is a folder for them."
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of all that is random.")
-    precision: Literal["32-true", "bf16-mixed"] = Field(
-        default="32-true",
-        description=(
-            "bf16-mixed: the network's products are of 16-bit numbers, for a GPU; weights, "
-            "item vectors and the loss stay of 32 bits."
         ),
     )
 

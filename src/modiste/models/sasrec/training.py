@@ -1,39 +1,21 @@
-"""Training of SASRec: steps, validation, early stopping, checkpoints.
-
-All that is random in a step (which histories, their windows, negatives, dropout) is drawn from the
-seed and the number of the step. So the order of the data and the state of the generators need not
-be stored: a training that was killed goes on from its last checkpoint and ends, on a CPU and with
-the same number of threads, with the same bytes as one never killed.
-"""
+"""What SASRec learns: to score what was bought next above what was not."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from modiste.engine.files import atomic_folder, remove_partials
-from modiste.engine.progress import progress
-from modiste.errors import DataError, ModisteError, RunError
-from modiste.models.sasrec.description import Epoch
-from modiste.models.sasrec.layout import TrainingBatch, training_batch
-from modiste.models.sasrec.losses import (
+from modiste.errors import DataError
+from modiste.models.learning.epochs import Epoch
+from modiste.models.learning.loop import some_of, train_task
+from modiste.models.learning.losses import (
     SharedArticles,
     binary_cross_entropy,
     columns_of,
@@ -41,41 +23,13 @@ from modiste.models.sasrec.losses import (
     seen_columns,
     softmax_cross_entropy,
 )
-from modiste.models.sasrec.negatives import NegativeSampler, Popularity, Uniform
+from modiste.models.learning.negatives import NegativeSampler, Popularity, Uniform
+from modiste.models.learning.popularity_prior import PopularityPrior
+from modiste.models.sasrec.layout import TrainingBatch, training_batch
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, require_as_of
-from modiste.models.sasrec.popularity_prior import PopularityPrior
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import TrainingSettings
-
-_CHECKPOINT, _STATE, _WEIGHTS = "checkpoint", "state.json", "state.safetensors"
-
-# Of a history of losses, how far back the one on the progress line looks (steps).
-_SHOWN_STEPS = 20
-
-# What the streams of random numbers of a training are told apart by.
-_ORDER, _STEP = 1, 2
-
-
-class TrainingError(ModisteError):
-    """Training cannot go on."""
-
-
-@dataclass
-class _Progress:
-    """Where a training stands: all of it that is not a tensor."""
-
-    step: int = 0
-    loss_sum: float = 0.0
-    best: float = -math.inf
-    best_epoch: int = 0
-    without_gain: int = 0
-    epochs: list[Epoch] = field(default_factory=list)
-
-
-def pick_device() -> torch.device:
-    """The fastest device of this machine: CUDA, Apple's MPS, or the CPU."""
-    return Fabric(accelerator="auto", devices=1).device
 
 
 def train(
@@ -101,13 +55,8 @@ def train(
     validation
         What is to be predicted after each epoch, for early stopping; None: the last weights are
         kept.
-    folder
-        Where checkpoints are; one that is there already is gone on from. None: none are made.
-    device
-        None: the fastest.
-    deadline
-        Time of ``time.monotonic()`` at which to stop, wherever training stands, with a checkpoint
-        written and the best weights so far in the network.
+    folder, device, deadline
+        As of :func:`~modiste.models.learning.loop.train_task`.
     prior
         Popularity at the time, that the network need not learn; negatives are then only articles
         on sale at the time. For the softmax loss. None: all articles are negatives, always.
@@ -118,199 +67,96 @@ def train(
 
     Raises
     ------
-    TrainingError
-        When a loss or a gradient is not a number, or memory does not suffice.
-    RunError
-        When the folder holds a training of other data or with other settings, or another process
-        is training into it.
+    DataError
+        When no history has purchases on two days.
+    TrainingError, RunError
+        See :func:`~modiste.models.learning.loop.train_task`.
     """
-    trainer = _Trainer(
-        network, sequences, settings, validation, folder, device or pick_device(), prior
-    )
-    with _alone_in(folder), torch.random.fork_rng():
-        return trainer.run(deadline)
+    task = NextItemTask(network, sequences, settings, validation, prior)
+    return train_task(task, settings, folder, device, deadline)
 
 
-def load_trained(network: SASRec, folder: Path) -> list[Epoch]:
-    """Give a network the best weights of a training, be it finished or still going on.
+class NextItemTask:
+    """Each item of a history predicts those of the next basket; parameters as of :func:`train`."""
 
-    Parameters
-    ----------
-    network
-        Of the same shape and number of articles.
-    folder
-        Of the training's checkpoints.
+    name, metric = "SASRec", "NDCG@10"
 
-    Returns
-    -------
-    What each epoch came to so far.
-    """
-    at, tensors = _read(folder)[1:]
-    names = [name for name, _ in network.named_parameters()]
-    kind = "best" if f"best.{names[0]}" in tensors else "average"
-    try:
-        network.load_state_dict({name: tensors[f"{kind}.{name}"] for name in names}, strict=False)
-    except (KeyError, RuntimeError) as error:
-        raise RunError(
-            f"the weights in {folder} are of a network of another shape ({error}): make the "
-            "network with the settings that it was trained with"
-        ) from error
-    return at.epochs
-
-
-@contextmanager
-def _alone_in(folder: Path | None) -> Iterator[None]:
-    """Within the block no other process trains into the folder."""
-    if folder is None:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunError(
-            f"another process is training into {folder}: wait for it, or choose another folder"
-        ) from error
-    try:
-        remove_partials(folder)
-        yield
-    finally:
-        lock.release()
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], _Progress, dict[str, Tensor]]:
-    """A checkpoint: what it is of, where it stands, and its tensors."""
-    try:
-        state = json.loads((folder / _CHECKPOINT / _STATE).read_text())
-        tensors = load_file(folder / _CHECKPOINT / _WEIGHTS)
-        of, at = state["of"], state["at"]
-        at["epochs"] = [Epoch(**epoch) for epoch in at["epochs"]]
-        at["best"] = -math.inf if at["best"] is None else at["best"]
-        return of, _Progress(**at), tensors
-    except Exception as error:
-        raise RunError(
-            f"the checkpoint in {folder} is missing or damaged ({error}): delete the folder to "
-            "train anew"
-        ) from error
-
-
-class _Trainer:
     def __init__(
         self,
         network: SASRec,
         sequences: Sequences,
         settings: TrainingSettings,
-        validation: NextItems | None,
-        folder: Path | None,
-        device: torch.device,
-        prior: PopularityPrior | None,
+        validation: NextItems | None = None,
+        prior: PopularityPrior | None = None,
     ) -> None:
-        # It says on the console which precision it takes, which the settings say already.
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        # One device: item_vectors is called beside forward, which several could not tell of.
-        self.fabric = Fabric(
-            accelerator=device.type,
-            devices=1 if device.index is None else [device.index],
-            precision=settings.precision,
-        )
-        self.network = network.to(self.fabric.device)
-        self.sequences, self.settings = sequences, settings
-        self.validation, self.folder, self.device = validation, folder, self.fabric.device
+        self.network: SASRec = network
+        self.sequences, self.settings, self.validation = sequences, settings, validation
         self.trainable = sequences.with_several_baskets
-        if not len(self.trainable):
+        self.examples = len(self.trainable)
+        if not self.examples:
             raise DataError(
                 "no history has purchases on two days, so there is nothing to learn an order "
                 "from: give more of the past"
             )
         if validation is not None:
             require_as_of(network, validation.as_of)
-        self.steps_an_epoch = math.ceil(len(self.trainable) / settings.batch)
         self.articles = len(network.ids.weight)
         self.prior = prior
         self.on_sale = np.arange(self.articles) if prior is None else prior.ever_on_sale
         self.sampler = _sampler(sequences, self.articles, self.on_sale, settings)
-        self.names = [name for name, _ in network.named_parameters()]
-        self.parameters = [parameter for _, parameter in network.named_parameters()]
-        self.optimizer = _optimizer(self.parameters, settings, device)
-        self.forward, self.fabric_optimizer = self.fabric.setup(network, self.optimizer)
-        self.average = [parameter.detach().clone() for parameter in self.parameters]
-        self.best: list[Tensor] | None = None
-        self.at = _Progress()
-        self.fingerprint = self._fingerprint()
-        self._order: tuple[int, NDArray[np.int64]] | None = None
 
-    def run(self, deadline: float | None) -> list[Epoch]:
-        """Train until nothing is left to do, or until a time."""
-        settings = self.settings
-        if self.folder is not None and (self.folder / _CHECKPOINT).is_dir():
-            self._restore(self.folder)
-        total = settings.epochs * self.steps_an_epoch
-        left = max(total - self.at.step, 0)
-        recent: list[float] = []
-        with progress("train SASRec", left) as advance:
-            while self.at.step < total and self.at.without_gain < settings.patience:
-                if deadline is not None and time.monotonic() >= deadline:
-                    break
-                loss = self._step()
-                recent = [*recent[1 - _SHOWN_STEPS :], loss]
-                self.at.loss_sum += loss
-                self.at.step += 1
-                if self.at.step % self.steps_an_epoch == 0:
-                    self._end_epoch()
-                if self.at.step % settings.checkpoint_steps == 0:
-                    self._checkpoint()
-                advance(1, f"loss {np.mean(recent):.4f}" + self._shown())
-        if left:
-            self._checkpoint()
-        self._set_weights(self.average if self.best is None else self.best)
-        return self.at.epochs
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Histories with something to predict, shuffled."""
+        return rng.permutation(self.trainable)
 
-    def _step(self) -> float:
-        """One step of gradient descent; returns its loss."""
-        settings, step = self.settings, self.at.step
-        rng = np.random.default_rng([settings.seed, _STEP, step])
-        which = self._histories_of(step)
+    def loss(
+        self,
+        which: NDArray[np.int64],
+        rng: np.random.Generator,
+        forward: Callable[..., Tensor],
+    ) -> Tensor | None:
+        """Mean over all pairs of a state and an article that came next."""
         batch = training_batch(
             self.sequences,
             which,
             self.network.settings.max_length,
             rng,
-            settings.random_windows,
+            self.settings.random_windows,
             self.network.settings.time_gaps,
-        ).to(self.device)
+        ).to(self.network.ids.weight.device)
         if not len(batch.targets):  # large baskets that fill a window each: nothing follows
-            return 0.0
-        torch.manual_seed(int(rng.integers(1 << 62)))
-        self.network.train()
-        try:
-            loss = self._loss(batch, rng)
-            self.optimizer.zero_grad()
-            self.fabric.backward(loss)
-            norm = self.fabric.clip_gradients(
-                self.forward,
-                self.fabric_optimizer,
-                max_norm=settings.gradient_norm,
-                error_if_nonfinite=False,  # it is told below, with the batch named
-            )
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                raise _out_of_memory(batch, settings) from error
-            raise
-        assert norm is not None  # there is one where max_norm is given
-        value = float(loss.detach())
-        if not math.isfinite(value) or not math.isfinite(float(norm)):
-            raise self._not_a_number(value, which)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min((step + 1) / (settings.warm_up_steps + 1), 1)
-        self.fabric_optimizer.step()
-        # A mean over few steps at first: it must not remember the weights that were drawn.
-        keep = min(settings.weight_average, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(self.average, list[Tensor](self.parameters), 1 - keep)
-        return value
+            return None
+        return self._loss(batch, rng, forward)
 
-    def _loss(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
+    def validate(self) -> float | None:
+        """NDCG@10 of what came next."""
+        if self.validation is None:
+            return None
+        return ndcg_at(ranks_of_next(self.network, self.validation), 10)
+
+    def fingerprint(self) -> Iterator[NDArray[Any]]:
+        """Histories, what is on sale, the prior, and what is predicted."""
+        yield from (self.sequences.items, self.sequences.days, self.sequences.offsets, self.on_sale)
+        if self.prior is not None:
+            yield from (self.prior.days, self.prior.log_share)
+        if self.validation is not None:
+            yield self.validation.targets
+
+    def shape(self) -> dict[str, Any]:
+        """Of the network, and the number of articles."""
+        network = self.network.settings.model_dump(mode="json")
+        return {"articles": self.articles, "network": network}
+
+    def in_words(self, which: NDArray[np.int64]) -> str:
+        """The histories' numbers."""
+        return some_of("the histories", which)
+
+    def _loss(
+        self,
+        batch: TrainingBatch,
+        rng: np.random.Generator,
+        forward: Callable[..., Tensor],
+    ) -> Tensor:
         settings, network = self.settings, self.network
         if settings.loss == "bce":
             drawn = self.sampler.draw_each(len(batch.targets), settings.negatives, rng)
@@ -322,7 +168,7 @@ class _Trainer:
                 # negatives, their scores would rise beyond all measure.
                 shared_by_all = shared_by_all.together_with(batch.window_items.cpu())
             drawn, log_expected = shared_by_all
-        drawn = drawn.to(self.device)
+        drawn = drawn.to(self.network.ids.weight.device)
         all_drawn = log_expected is not None and len(drawn) == self.articles
         # Each article's vector is made once, whatever it is needed for: its content is projected
         # once, and gradients of the size of the catalogue are added up once.
@@ -335,7 +181,7 @@ class _Trainer:
         column = columns_of(needed, self.articles)
         rows = batch.rows._replace(items=column[batch.rows.items])
         # An embedding's backward pass adds up rows several times as fast as an index's.
-        states = functional.embedding(batch.sources, self.forward(rows, vectors).flatten(0, 1))
+        states = functional.embedding(batch.sources, forward(rows, vectors).flatten(0, 1))
         positives = functional.embedding(column[batch.targets], vectors)
         if log_expected is None:
             negatives = functional.embedding(column[drawn], vectors)
@@ -350,7 +196,7 @@ class _Trainer:
             batch,
             drawn,
             vectors if all_drawn else functional.embedding(column[drawn], vectors),
-            None if all_drawn else -log_expected.to(self.device)[None],
+            None if all_drawn else -log_expected.to(self.network.ids.weight.device)[None],
         )
         if settings.loss == "gbce":
             return generalised_cross_entropy(
@@ -392,139 +238,9 @@ class _Trainer:
         # What sold for the first time had a share that was not zero, whatever was known of it.
         own = np.maximum(prior.log_share[of_pairs, batch.targets.cpu().numpy()], prior.least)
         return (
-            torch.from_numpy(rows).to(self.device),
-            torch.from_numpy(log_share).to(self.device),
-            torch.from_numpy(own).to(self.device),
-        )
-
-    def _histories_of(self, step: int) -> NDArray[np.int64]:
-        """Numbers of the histories of a step: each once an epoch, in an order drawn for it."""
-        epoch, place = divmod(step, self.steps_an_epoch)
-        if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self.settings.seed, _ORDER, epoch])
-            self._order = epoch, rng.permutation(self.trainable)
-        first = place * self.settings.batch
-        return self._order[1][first : first + self.settings.batch]
-
-    def _end_epoch(self) -> None:
-        """Validate if it is time, and note what the epoch came to."""
-        at = self.at
-        epoch = at.step // self.steps_an_epoch
-        ndcg = None
-        if self.validation is not None and epoch % self.settings.validate_epochs == 0:
-            with self._averaged():
-                ndcg = ndcg_at(ranks_of_next(self.network, self.validation), 10)
-            at.without_gain += 1
-            if ndcg > at.best:
-                at.best, at.best_epoch, at.without_gain = ndcg, epoch, 0
-                self.best = [weights.clone() for weights in self.average]
-        at.epochs.append(Epoch(epoch, at.loss_sum / self.steps_an_epoch, ndcg))
-        at.loss_sum = 0.0
-
-    def _shown(self) -> str:
-        """The latest and the best validation, for the progress line."""
-        measured = [epoch.ndcg for epoch in self.at.epochs if epoch.ndcg is not None]
-        if not measured:
-            return ""
-        return (
-            f", epoch {self.at.step / self.steps_an_epoch:.1f}, NDCG@10 {measured[-1]:.4f} "
-            f"(best {self.at.best:.4f} after epoch {self.at.best_epoch})"
-        )
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Within the block the network has the averaged weights."""
-        trained = [parameter.detach().clone() for parameter in self.parameters]
-        self._set_weights(self.average)
-        try:
-            yield
-        finally:
-            self._set_weights(trained)
-
-    def _set_weights(self, weights: list[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, weights, strict=True):
-                parameter.copy_(value)
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be gone on from."""
-        digest = hashlib.sha256()
-        for part in (self.sequences.items, self.sequences.days, self.sequences.offsets):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        digest.update(self.on_sale.tobytes())
-        if self.prior is not None:
-            digest.update(self.prior.days.tobytes())
-            digest.update(self.prior.log_share.tobytes())
-        if self.validation is not None:
-            digest.update(self.validation.targets.tobytes())
-        free = {"epochs", "patience", "checkpoint_steps", "precision"}
-        return {
-            "data": digest.hexdigest(),
-            "articles": self.articles,
-            "network": self.network.settings.model_dump(mode="json"),
-            "training": self.settings.model_dump(mode="json", exclude=free),
-        }
-
-    def _checkpoint(self) -> None:
-        if self.folder is None:
-            return
-        kinds = {"trained": [parameter.detach() for parameter in self.parameters]}
-        kinds["average"] = self.average
-        if self.best is not None:
-            kinds["best"] = self.best
-        for moment in ("step", "exp_avg", "exp_avg_sq"):
-            of_all = [self.optimizer.state[parameter].get(moment) for parameter in self.parameters]
-            if all(value is not None for value in of_all):
-                kinds[moment] = of_all
-        tensors = {
-            f"{kind}.{name}": value.cpu().contiguous()
-            for kind, values in kinds.items()
-            for name, value in zip(self.names, values, strict=True)
-        }
-        at = {**vars(self.at), "epochs": [vars(epoch) for epoch in self.at.epochs]}
-        at["best"] = None if math.isinf(self.at.best) else self.at.best
-        with atomic_folder(self.folder / _CHECKPOINT) as partial:
-            save_file(tensors, partial / _WEIGHTS)
-            (partial / _STATE).write_text(
-                json.dumps({"of": self.fingerprint, "at": at}, indent=1) + "\n"
-            )
-
-    def _restore(self, folder: Path) -> None:
-        of, at, tensors = _read(folder)
-        if of != self.fingerprint:
-            differing = ", ".join(_differences(of, self.fingerprint))
-            raise RunError(
-                f"{folder} holds a training of other data or settings ({differing}): choose "
-                "another folder, or delete it to train anew"
-            )
-
-        def of_kind(kind: str) -> list[Tensor] | None:
-            if f"{kind}.{self.names[0]}" not in tensors:
-                return None
-            return [tensors[f"{kind}.{name}"].to(self.device) for name in self.names]
-
-        trained, average = of_kind("trained"), of_kind("average")
-        if trained is None or average is None:
-            raise RunError(
-                f"the checkpoint in {folder} has no weights: delete the folder to train anew"
-            )
-        self._set_weights(trained)
-        self.average, self.best = average, of_kind("best")
-        moments = {kind: of_kind(kind) for kind in ("step", "exp_avg", "exp_avg_sq")}
-        for place, parameter in enumerate(self.parameters):
-            for kind, values in moments.items():
-                if values is not None:
-                    self.optimizer.state[parameter][kind] = values[place]
-        self.at = at
-
-    def _not_a_number(self, loss: float, which: NDArray[np.int64]) -> TrainingError:
-        epoch, place = divmod(self.at.step, self.steps_an_epoch)
-        shown = ", ".join(map(str, which[:10])) + (", …" if len(which) > 10 else "")
-        return TrainingError(
-            f"the loss or its gradient is not a number (loss {loss}) in batch {place + 1} of epoch "
-            f"{epoch + 1}, which holds the histories {shown}; the weights are as before it. Look "
-            "for values that are not finite in the content vectors, or lower "
-            f"training.learning_rate (now {self.settings.learning_rate:g})"
+            torch.from_numpy(rows).to(self.network.ids.weight.device),
+            torch.from_numpy(log_share).to(self.network.ids.weight.device),
+            torch.from_numpy(own).to(self.network.ids.weight.device),
         )
 
 
@@ -536,37 +252,3 @@ def _sampler(
     counts = np.zeros(articles, dtype=np.int64)
     counts[on_sale] = np.bincount(sequences.items, minlength=articles)[on_sale]
     return Popularity(counts, settings.sampler_power)
-
-
-def _optimizer(
-    parameters: list[nn.Parameter], settings: TrainingSettings, device: torch.device
-) -> torch.optim.Optimizer:
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        betas=(0.9, settings.second_moment_decay),
-        fused=device.type in ("cpu", "cuda"),
-    )
-
-
-def _out_of_memory(batch: TrainingBatch, settings: TrainingSettings) -> TrainingError:
-    rows, length = batch.rows.items.shape
-    return TrainingError(
-        f"memory does not suffice for a batch of {settings.batch} histories ({rows} rows of "
-        f"{length} articles): lower training.batch, training.negatives or network.max_length"
-    )
-
-
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
-    for key in sorted({*one, *other}):
-        first, second = one.get(key), other.get(key)
-        if isinstance(first, dict) and isinstance(second, dict):
-            yield from _differences(first, second)
-        elif first != second:
-            shown = "" if key == "data" else f" {first} there, {second} here"
-            yield f"{key}{shown}"

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.data.dataset import History
+from modiste.data.days import day_number
 from modiste.models.popularity import PopularitySettings, popularity_weights
-from modiste.models.sasrec.sequences import EPOCH
 
 # Of a period before the first: nothing is known, and all articles are alike.
 _BEFORE = np.iinfo(np.int64).min
@@ -75,7 +75,7 @@ def popularity_prior(
     as_of.reverse()
     rows = [np.ones(history.n_articles), *popularity_weights(history, as_of, settings)]
     return PopularityPrior(
-        np.array([_BEFORE, *((day - EPOCH).days for day in as_of)]),
+        np.array([_BEFORE, *(day_number(day) for day in as_of)]),
         np.stack([_log_share(weights) for weights in rows]),
     )
 

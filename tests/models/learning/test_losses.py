@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modiste.models.sasrec import losses
-from modiste.models.sasrec.losses import (
+from modiste.models.learning import losses
+from modiste.models.learning.losses import (
     SharedArticles,
     binary_cross_entropy,
     columns_of,
@@ -17,7 +17,7 @@ from modiste.models.sasrec.losses import (
     seen_columns,
     softmax_cross_entropy,
 )
-from modiste.models.sasrec.negatives import Popularity, Uniform
+from modiste.models.learning.negatives import Popularity, Uniform
 
 PAIRS, ARTICLES, WIDTH = 60, 30, 5
 # Every other history has nothing to predict.

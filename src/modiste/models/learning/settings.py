@@ -1,0 +1,60 @@
+"""Settings of the training loop, for every network.
+
+Apart from all that imports PyTorch: every command reads settings, and few train.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoopSettings(BaseModel):
+    """How a network's weights are learned, whatever the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch: Annotated[int, Field(ge=1)] = Field(default=128, description="Examples a step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=1e-3, description="Of AdamW, after the warm-up."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Of AdamW, on matrices; vectors (biases, norms) are not decayed."
+    )
+    second_moment_decay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.98, description="beta 2 of AdamW."
+    )
+    warm_up_steps: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Steps over which the learning rate rises from 0."
+    )
+    gradient_norm: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Longer gradients are shortened to this norm."
+    )
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.99,
+        description=(
+            "The weights that are validated and kept are a running mean, of which each step "
+            "replaces 1 - weight_average; 0: the last weights themselves."
+        ),
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Times that every example is gone through, at most."
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="Validations in a row without a better one, then training stops."
+    )
+    validate_epochs: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Epochs between two validations."
+    )
+    checkpoint_steps: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="Steps between two checkpoints, where there is a folder for them."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of all that is random.")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        default="32-true",
+        description=(
+            "bf16-mixed: the network's products are of 16-bit numbers, for a GPU; weights, "
+            "item vectors and the loss stay of 32 bits."
+        ),
+    )
