@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from modiste.errors import DataError
 from modiste.models.learning.epochs import Epoch
 from modiste.models.learning.loop import load_trained, pick_device
+from modiste.models.learning.ranks import ndcg_at, recall_at
 from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, recall_at
+from modiste.models.sasrec.next_item import NextItems, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
 from modiste.models.sasrec.training import train

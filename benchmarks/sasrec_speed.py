@@ -46,7 +46,8 @@ from numpy.typing import NDArray
 
 from machine import describe_machine
 from modiste.data.days import day_number
-from modiste.models.sasrec.next_item import NextItems, ndcg_at
+from modiste.models.learning.ranks import ndcg_at
+from modiste.models.sasrec.next_item import NextItems
 from modiste.models.sasrec.sequences import Sequences
 from processes import measure
 

@@ -13,9 +13,10 @@ from modiste.models.learning import loop
 from modiste.models.learning.loop import TrainingError, load_trained
 from modiste.models.learning.losses import columns_of
 from modiste.models.learning.popularity_prior import PopularityPrior
+from modiste.models.learning.ranks import ndcg_at
 from modiste.models.sasrec import training
 from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next
+from modiste.models.sasrec.next_item import NextItems, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import NetworkSettings, TrainingSettings
 from modiste.models.sasrec.training import NextItemTask, train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -77,12 +77,14 @@ class Popularity:
     Parameters
     ----------
     counts
-        int64, shape (n_articles,): purchases of each; one of 0 is never drawn.
+        Shape (n_articles,): purchases of each, or any measure of them; one of 0 is never drawn.
     power
         1: in proportion; 0: all that were bought alike. word2vec's 0.75 is a usual middle.
     """
 
-    def __init__(self, counts: NDArray[np.int64], power: float = 1.0) -> None:
+    def __init__(
+        self, counts: NDArray[np.int64] | NDArray[np.floating[Any]], power: float = 1.0
+    ) -> None:
         (self._items,) = counts.nonzero()
         if not len(self._items):
             raise DataError("no article was bought: there is no popularity to draw negatives by")
@@ -96,11 +98,32 @@ class Popularity:
 
         An article of share q is then expected ``1 - (1 - q) ** number`` times.
         """
-        chosen = np.unique(self._draw(number, rng))
-        expected = -np.expm1(number * np.log1p(-np.minimum(self._share[chosen], 1 - 1e-12)))
+        return self.draw_and_some_of(number, self._items[:0], 0, rng)
+
+    def draw_and_some_of(
+        self, number: int, others: NDArray[np.int64], some: int, rng: np.random.Generator
+    ) -> Negatives:
+        """Draw with replacement, and beside it ``some`` of ``others`` without.
+
+        Parameters
+        ----------
+        number
+            Articles drawn by popularity.
+        others
+            Sorted codes, none twice, of articles that can be drawn by popularity, too.
+        some
+            How many of them, all alike; all where there are not as many.
+        """
+        drawn = np.unique(self._draw(number, rng))
+        own = np.searchsorted(self._items, others)
+        some = min(some, len(own))
+        drawn = np.union1d(drawn, rng.choice(own, some, replace=False))
+        missed = number * np.log1p(-np.minimum(self._share[drawn], 1 - 1e-12))
+        with np.errstate(divide="ignore"):  # all of the others are taken: none is missed
+            missed[np.isin(drawn, own)] += np.log1p(-some / max(len(own), 1))
         return Negatives(
-            torch.from_numpy(self._items[chosen]),
-            torch.from_numpy(np.log(expected).astype(np.float32)),
+            torch.from_numpy(self._items[drawn]),
+            torch.from_numpy(np.log(-np.expm1(missed)).astype(np.float32)),
         )
 
     def draw_each(self, rows: int, number: int, rng: np.random.Generator) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from modiste.errors import DataError
+from modiste.models.learning.ranks import ranks_of_targets
 from modiste.models.sasrec.layout import history_rows
 from modiste.models.sasrec.network import SASRec
 from modiste.models.sasrec.sequences import Sequences
@@ -18,9 +19,6 @@ from modiste.models.sasrec.sequences import Sequences
 # Items of histories read at once: 2 MiB of states. Four times as many take a CPU a seventh longer:
 # they leave its caches, and histories of a batch are less alike in length.
 _ITEMS_IN_A_BATCH = 4096
-
-# Histories ranked at once; the scores of 3,000 articles are then 3 MiB.
-_HISTORIES_IN_A_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -125,26 +123,15 @@ def ranks_of_next(network: SASRec, asked: NextItems) -> NDArray[np.int64]:
     histories = asked.histories
     with evaluating(network):
         known = network.item_vectors()
-        vectors = torch.from_numpy(customer_vectors(network, histories, asked.as_of, known))
+        vectors = customer_vectors(network, histories, asked.as_of, known)
         articles = known.float().cpu()
-        prior = None if asked.log_share is None else torch.from_numpy(asked.log_share)
-        ranks = []
-        for first in range(0, len(histories), _HISTORIES_IN_A_BATCH):
-            last = min(first + _HISTORIES_IN_A_BATCH, len(histories))
-            scores = vectors[first:last] @ articles.t()
-            if prior is not None:
-                scores += prior
-            target = torch.from_numpy(asked.targets[first:last])[:, None]
-            own = scores.gather(1, target)
-            if asked.leave_out_seen:
-                offsets = histories.offsets[first : last + 1]
-                seen = torch.from_numpy(histories.items[offsets[0] : offsets[-1]].astype(np.int64))
-                row = torch.from_numpy(np.repeat(np.arange(last - first), np.diff(offsets)))
-                scores[row, seen] = -torch.inf
-            tied = scores == own
-            tied &= torch.arange(len(articles)) < target
-            ranks.append(1 + (scores > own).sum(1) + tied.sum(1))
-    return torch.cat(ranks).numpy() if ranks else np.empty(0, dtype=np.int64)
+    return ranks_of_targets(
+        torch.from_numpy(vectors),
+        articles,
+        asked.targets,
+        asked.log_share,
+        (histories.offsets, histories.items) if asked.leave_out_seen else None,
+    )
 
 
 def require_as_of(network: SASRec, as_of: NDArray[np.int32] | None) -> None:
@@ -169,14 +156,3 @@ def evaluating(network: SASRec) -> Iterator[None]:
     finally:
         if was_training:
             network.train()
-
-
-def ndcg_at(ranks: NDArray[np.int64], k: int) -> float:
-    """Mean of 1 / log2(1 + rank) where the rank is at most ``k``, else 0."""
-    gain = np.where(ranks <= k, 1 / np.log2(ranks + 1), 0)
-    return float(gain.mean()) if len(ranks) else 0.0
-
-
-def recall_at(ranks: NDArray[np.int64], k: int) -> float:
-    """Share of the targets ranked among the first ``k``."""
-    return float((ranks <= k).mean()) if len(ranks) else 0.0

@@ -25,9 +25,10 @@ from modiste.models.learning.losses import (
 )
 from modiste.models.learning.negatives import NegativeSampler, Popularity, Uniform
 from modiste.models.learning.popularity_prior import PopularityPrior
+from modiste.models.learning.ranks import ndcg_at
 from modiste.models.sasrec.layout import TrainingBatch, training_batch
 from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, ndcg_at, ranks_of_next, require_as_of
+from modiste.models.sasrec.next_item import NextItems, ranks_of_next, require_as_of
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import TrainingSettings
 
