@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modiste.models.flat_arrays import ranges
 from modiste.models.sasrec.network import GAP_BUCKETS, Rows
-from modiste.models.sasrec.sequences import Sequences, ranges
+from modiste.models.sasrec.sequences import Sequences
 
 # A model is asked about the days after an as-of date: label windows are of 7 days. In training the
 # date is drawn so that what was bought lies in such a window; were it the day of the purchase

@@ -26,6 +26,7 @@ from modiste.data.days import day_number
 from modiste.data.schema import PREPARED_TRANSACTIONS
 from modiste.engine import atomic_folder
 from modiste.errors import DataError
+from modiste.models.flat_arrays import array_file, map_array, ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,12 +141,6 @@ _NEEDED = ("items", "days", "offsets")
 _COLUMNS = ["customer", "t_dat", "article"]
 
 
-def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The ``lengths[i]`` numbers from ``starts[i]`` on, for every i, one after another."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
-
-
 def build_sequences(history: History, folder: Path) -> Sequences:
     """Make the sequences of all customers who bought anything before ``history.as_of``.
 
@@ -211,20 +206,12 @@ def _join(pieces: list[Path], folder: Path) -> None:
         # A piece's last offset is the next one's first.
         extra = 1 if name == "offsets" else 0
         n_values = sum(len(_map(piece, name)) - extra for piece in pieces) + extra
-        with _file(folder, name).open("wb") as out:
-            np.lib.format.write_array_header_1_0(
-                out,
-                {
-                    "descr": np.lib.format.dtype_to_descr(dtype),
-                    "fortran_order": False,
-                    "shape": (n_values,),
-                },
-            )
+        with array_file(_file(folder, name), dtype, n_values) as append:
             for piece, base in zip(pieces, bases[:-1], strict=True):
                 values = np.load(_file(piece, name), allow_pickle=False)
-                out.write(((values[:-1] + base).astype(dtype) if extra else values).data)
+                append(values[:-1] + base if extra else values)
             if extra:
-                out.write(bases[-1:].astype(dtype).data)
+                append(bases[-1:])
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -232,19 +219,4 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _map(folder: Path, name: str) -> npt.NDArray[Any]:
-    path, dtype = _file(folder, name), _DTYPES[name]
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{folder} holds no purchase sequences ({path.name} is missing): make them again"
-        ) from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is damaged ({error}): make the sequences again") from error
-    if values.dtype != dtype or values.ndim != 1:
-        raise DataError(
-            f"{path} holds {values.dtype} of shape {values.shape} instead of a row of {dtype}: "
-            "make the sequences again"
-        )
-    # A plain view of the mapping: indexing an np.memmap makes another one each time, slowly.
-    return np.asarray(values)
+    return map_array(_file(folder, name), _DTYPES[name], "purchase sequences")
