@@ -6,7 +6,7 @@ and mapped into memory to be read: it takes address space and not memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,48 @@ def array_file(
         raise ValueError(f"{path} was to hold {n_values:,} values and got {written:,}")
 
 
-def map_array(path: Path, dtype: np.dtype[Any], what: str) -> npt.NDArray[Any]:
+def join_rows(pieces: Sequence[Path], folder: Path, dtypes: Mapping[str, np.dtype[Any]]) -> None:
+    """Write the rows of all pieces one behind the other.
+
+    Parameters
+    ----------
+    pieces
+        Folders that hold an array of each name.
+    folder
+        Gets the joined ones.
+    dtypes
+        By the arrays' names. ``offsets`` is where a piece's rows begin, and the end.
+    """
+
+    def mapped(piece: Path, name: str) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = np.load(array_path(piece, name), "r", allow_pickle=False)
+        return values
+
+    bases = np.cumsum([0, *(mapped(piece, "offsets")[-1] for piece in pieces)])
+    for name, dtype in dtypes.items():
+        # A piece's last offset is the next one's first.
+        extra = 1 if name == "offsets" else 0
+        n_values = sum(len(mapped(piece, name)) - extra for piece in pieces) + extra
+        with array_file(array_path(folder, name), dtype, n_values) as append:
+            for piece, base in zip(pieces, bases[:-1], strict=True):
+                values = mapped(piece, name)
+                append(values[:-1] + base if extra else values)
+            if extra:
+                append(bases[-1:])
+
+
+def array_path(folder: Path, name: str) -> Path:
+    """Where a folder holds the array of a name."""
+    return folder / f"{name}.npy"
+
+
+def map_array(folder: Path, name: str, dtype: np.dtype[Any], what: str) -> npt.NDArray[Any]:
     """Map an array of one dimension into memory, read-only.
 
     Parameters
     ----------
-    path
-        An ``.npy`` file.
+    folder, name
+        Where it lies: :func:`array_path`.
     dtype
         What it must hold.
     what
@@ -70,11 +105,12 @@ def map_array(path: Path, dtype: np.dtype[Any], what: str) -> npt.NDArray[Any]:
     DataError
         When the file is missing, damaged, or holds something else.
     """
+    path = array_path(folder, name)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path.parent} holds no {what} ({path.name} is missing): make them again"
+            f"{folder} holds no {what} ({path.name} is missing): make them again"
         ) from error
     except (ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): make the {what} again") from error

@@ -23,10 +23,9 @@ import polars as pl
 
 from modiste.data.dataset import History, Partition
 from modiste.data.days import day_number
-from modiste.data.schema import PREPARED_TRANSACTIONS
 from modiste.engine import atomic_folder
 from modiste.errors import DataError
-from modiste.models.flat_arrays import array_file, map_array, ranges
+from modiste.models.flat_arrays import array_path, join_rows, map_array, ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ class Sequences:
         for name in _DTYPES:
             values = getattr(self, name)
             if values is not None:
-                np.save(_file(folder, name), values, allow_pickle=False)
+                np.save(array_path(folder, name), values, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Sequences:
@@ -125,8 +124,8 @@ class Sequences:
         DataError
             When an array is missing or damaged, or they do not belong together.
         """
-        there = [name for name in _DTYPES if name in _NEEDED or _file(folder, name).is_file()]
-        return cls(**{name: _map(folder, name) for name in there})
+        there = [name for name in _DTYPES if name in _NEEDED or array_path(folder, name).is_file()]
+        return cls(**{name: map_array(folder, name, _DTYPES[name], _WHAT) for name in there})
 
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -136,6 +135,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "customers": np.dtype("<i4"),
 }
 _NEEDED = ("items", "days", "offsets")
+_WHAT = "purchase sequences"
 
 # Of the transactions; sorted by them, equal data gives equal bytes.
 _COLUMNS = ["customer", "t_dat", "article"]
@@ -159,10 +159,7 @@ def build_sequences(history: History, folder: Path) -> Sequences:
         pieces = partial / "pieces"
         pieces.mkdir()
         written = history.map(_write_piece, pieces, label="purchase sequences")
-        if written:
-            _join(written, partial)
-        else:
-            sequences_of(pl.DataFrame(schema=PREPARED_TRANSACTIONS)).save(partial)
+        join_rows(written, partial, _DTYPES)
         shutil.rmtree(pieces)
     return Sequences.load(folder)
 
@@ -194,29 +191,3 @@ def _write_piece(partition: Partition, folder: Path) -> Path:
     piece.mkdir(exist_ok=True)
     sequences_of(partition.read_transactions(_COLUMNS)).save(piece)
     return piece
-
-
-def _join(pieces: list[Path], folder: Path) -> None:
-    """Write the arrays of all pieces one behind the other; one of them in memory at a time."""
-    # Where each piece's items begin among all, and the end.
-    bases = np.cumsum([0, *(len(_map(piece, "items")) for piece in pieces)])
-    for name, dtype in _DTYPES.items():
-        if not _file(pieces[0], name).is_file():
-            continue
-        # A piece's last offset is the next one's first.
-        extra = 1 if name == "offsets" else 0
-        n_values = sum(len(_map(piece, name)) - extra for piece in pieces) + extra
-        with array_file(_file(folder, name), dtype, n_values) as append:
-            for piece, base in zip(pieces, bases[:-1], strict=True):
-                values = np.load(_file(piece, name), allow_pickle=False)
-                append(values[:-1] + base if extra else values)
-            if extra:
-                append(bases[-1:])
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.npy"
-
-
-def _map(folder: Path, name: str) -> npt.NDArray[Any]:
-    return map_array(_file(folder, name), _DTYPES[name], "purchase sequences")

@@ -1,0 +1,1 @@
+"""The graph of customers and articles, and what is learned from it."""
