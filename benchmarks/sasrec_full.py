@@ -146,9 +146,8 @@ def train_for_minutes(
     """The history, the network and the figures."""
     import torch
 
-    from modiste.models.learning.popularity_prior import popularity_prior
+    from modiste.models.learning.popularity_prior import article_offsets, popularity_prior
     from modiste.models.popularity import PopularitySettings
-    from modiste.models.sasrec.fitting import article_offsets
     from modiste.models.sasrec.network import SASRec
     from modiste.models.sasrec.next_item import NextItems, ranks_of_next
     from modiste.models.sasrec.sequences import Sequences
@@ -170,7 +169,7 @@ def train_for_minutes(
         )
         done = json.loads((Path(folder) / "checkpoint" / "state.json").read_text())["at"]["step"]
     chosen = np.random.default_rng(0).choice(len(known), VALIDATION_CUSTOMERS, replace=False)
-    offsets = article_offsets(history, popularity, settings)
+    offsets = article_offsets(history, popularity, settings.popularity_prior)
     asked = NextItems(
         known.only(np.sort(chosen)),
         np.full(len(chosen), offsets.argmax()),

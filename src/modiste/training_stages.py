@@ -20,7 +20,7 @@ from modiste.engine.stages import Run
 from modiste.errors import DataError
 from modiste.evaluation.splits import Split
 from modiste.models.blend import BlendSettings
-from modiste.models.sasrec.description import NetworkDescription
+from modiste.models.learning.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
 
 STAGES = ("train_earlier", "train")

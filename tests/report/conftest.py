@@ -18,8 +18,8 @@ from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.models.blend import Artifacts, Blend, make_recommenders
+from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
-from modiste.models.sasrec.description import NetworkDescription
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from modiste.report.training import SASRecTraining
@@ -49,7 +49,7 @@ TRIALS = pl.DataFrame(
 SASREC = SASRecTraining(
     earlier=NetworkDescription(
         as_of=TEST.as_of - timedelta(days=7),
-        network=ALL_RECOMMENDERS.sasrec.network,
+        network=ALL_RECOMMENDERS.sasrec.network.model_dump(mode="json"),
         best_epoch=2,
         epochs=(
             Epoch(1, 6.51234567, 0.0123),
@@ -59,7 +59,7 @@ SASREC = SASRecTraining(
     ),
     submit=NetworkDescription(
         as_of=TEST.end,
-        network=ALL_RECOMMENDERS.sasrec.network,
+        network=ALL_RECOMMENDERS.sasrec.network.model_dump(mode="json"),
         best_epoch=2,
         epochs=(),
     ),

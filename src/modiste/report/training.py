@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from modiste.data.dataset import Window
+from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
-from modiste.models.sasrec.description import NetworkDescription
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class SASRecTraining:
             When one holds no trained network, or a damaged one.
         """
         return cls(
-            NetworkDescription.load(earlier), NetworkDescription.load(submit), validation_days
+            NetworkDescription.load(earlier),
+            NetworkDescription.load(submit),
+            validation_days,
         )
 
     @property

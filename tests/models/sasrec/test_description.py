@@ -11,8 +11,8 @@ import pytest
 
 from histories import make_network
 from modiste.errors import DataError
+from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
-from modiste.models.sasrec.description import NetworkDescription
 from modiste.models.sasrec.fitting import TrainedNetwork
 
 EPOCHS = (Epoch(1, 7.1, None), Epoch(2, 0.1 + 0.2, 0.0417))
@@ -23,7 +23,10 @@ def test_tells_what_the_network_was_saved_with(tmp_path: Path) -> None:
     trained = TrainedNetwork(network, np.ones((3, 2), np.float32), date(2020, 9, 16), EPOCHS, 2)
     trained.save(tmp_path)
     assert NetworkDescription.load(tmp_path) == NetworkDescription(
-        as_of=date(2020, 9, 16), network=network.settings, best_epoch=2, epochs=EPOCHS
+        as_of=date(2020, 9, 16),
+        network=network.settings.model_dump(mode="json"),
+        best_epoch=2,
+        epochs=EPOCHS,
     )
     written = json.loads((tmp_path / "network.json").read_text())
     assert written["as_of"] == "2020-09-16"
@@ -41,12 +44,15 @@ def test_a_missing_or_damaged_one_is_refused(tmp_path: Path) -> None:
 
 def test_is_read_without_pytorch(tmp_path: Path) -> None:
     network = make_network().settings
-    NetworkDescription(as_of=date(2020, 9, 16), network=network, best_epoch=2, epochs=EPOCHS).save(
-        tmp_path
-    )
+    NetworkDescription(
+        as_of=date(2020, 9, 16),
+        network=network.model_dump(mode="json"),
+        best_epoch=2,
+        epochs=EPOCHS,
+    ).save(tmp_path)
     program = (
         "import sys; from pathlib import Path\n"
-        "from modiste.models.sasrec.description import NetworkDescription\n"
+        "from modiste.models.learning.description import NetworkDescription\n"
         "print(NetworkDescription.load(Path(sys.argv[1])).best_epoch, 'torch' in sys.modules)"
     )
     done = subprocess.run(

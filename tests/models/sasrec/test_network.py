@@ -8,9 +8,10 @@ from torch.nn.functional import pad
 
 from histories import ARTICLES, make_network, make_sequences
 from modiste.errors import DataError
+from modiste.models.learning.dropout import Dropout
 from modiste.models.learning.ranks import ndcg_at, recall_at
 from modiste.models.sasrec.layout import gap_bucket, history_rows, training_batch
-from modiste.models.sasrec.network import Dropout, Rows
+from modiste.models.sasrec.network import Rows
 from modiste.models.sasrec.next_item import NextItems, customer_vectors, ranks_of_next
 from modiste.models.sasrec.sequences import Sequences
 from modiste.models.sasrec.settings import NetworkSettings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,3 +24,10 @@ class Epoch:
     epoch: int
     loss: float
     ndcg: float | None
+
+
+def best_epoch(epochs: Sequence[Epoch], otherwise: int) -> int:
+    """The first of the best on the validation; ``otherwise`` where none was validated."""
+    validated = [epoch for epoch in epochs if epoch.ndcg is not None]
+    best = max(validated, key=lambda epoch: epoch.ndcg or 0.0, default=None)
+    return otherwise if best is None else best.epoch

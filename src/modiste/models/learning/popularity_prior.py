@@ -86,6 +86,24 @@ def log_share_now(history: History, settings: PopularitySettings) -> NDArray[np.
     return _log_share(weights)
 
 
+def article_offsets(
+    history: History, settings: PopularitySettings, with_prior: bool
+) -> NDArray[np.float32]:
+    """What is added to the articles' scores as of the history's date.
+
+    Parameters
+    ----------
+    with_prior
+        Whether the logarithm of an article's share is added, or only what is not on sale left out.
+
+    Returns
+    -------
+    float32, shape (n_articles,): minus infinity where an article is not on sale.
+    """
+    log_share = log_share_now(history, settings)
+    return log_share if with_prior else np.where(np.isfinite(log_share), np.float32(0), log_share)
+
+
 def _log_share(weights: NDArray[np.float64]) -> NDArray[np.float32]:
     with np.errstate(divide="ignore"):
         log_share: NDArray[np.float32] = np.log(weights / max(weights.sum(), 1e-300)).astype(

@@ -16,25 +16,24 @@ from safetensors.torch import load_file, save_file
 
 from modiste.data.dataset import History
 from modiste.data.days import day_number
-from modiste.models.learning.epochs import Epoch
+from modiste.models.learning.description import NetworkDescription, damaged
+from modiste.models.learning.epochs import Epoch, best_epoch
+from modiste.models.learning.evaluating import evaluating
+from modiste.models.learning.next_articles import next_articles
 from modiste.models.learning.popularity_prior import (
     PopularityPrior,
-    log_share_now,
+    article_offsets,
     popularity_prior,
 )
 from modiste.models.popularity import PopularitySettings
-from modiste.models.sasrec.description import NetworkDescription, damaged
 from modiste.models.sasrec.network import SASRec
-from modiste.models.sasrec.next_item import NextItems, evaluating
+from modiste.models.sasrec.next_item import NextItems
 from modiste.models.sasrec.sequences import Sequences, build_sequences
-from modiste.models.sasrec.settings import SASRecSettings
+from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings
 from modiste.models.sasrec.training import train
 from modiste.vectors.article_vectors import ArticleVectors
 
 _NETWORK, _ARTICLES = "network.safetensors", "articles.npy"
-
-# Early stopping needs no more: the standard error of NDCG@10 is then below 0.002.
-_VALIDATION_CUSTOMERS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class TrainedNetwork:
         np.save(folder / _ARTICLES, self.articles)
         NetworkDescription(
             as_of=self.as_of,
-            network=self.network.settings,
+            network=self.network.settings.model_dump(mode="json"),
             best_epoch=self.best_epoch,
             epochs=self.epochs,
         ).save(folder)
@@ -99,7 +98,7 @@ class TrainedNetwork:
         """
         description = NetworkDescription.load(folder)
         try:
-            network = SASRec(1, description.network)
+            network = SASRec(1, NetworkSettings.model_validate(description.network))
             network.load_state_dict(load_file(folder / _NETWORK))
             articles = np.load(folder / _ARTICLES)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -159,30 +158,13 @@ def fit_network(
         measured: list[Epoch] = []
         if epochs is None:
             measured = fitting.try_epochs(history, sequences)
-            validated = [epoch for epoch in measured if epoch.ndcg is not None]
-            best = max(validated, key=lambda epoch: epoch.ndcg or 0.0, default=None)
-            epochs = settings.training.epochs if best is None else best.epoch
+            epochs = best_epoch(measured, otherwise=settings.training.epochs)
         network = fitting.train(history, sequences, epochs)
         # What was never bought still has the vector that was drawn for its code.
         never = np.bincount(sequences.items, minlength=history.n_articles) == 0
         with torch.no_grad():
             network.ids.weight[torch.from_numpy(never)] = 0
         return TrainedNetwork.of(network, history.as_of, tuple(measured), epochs)
-
-
-def article_offsets(
-    history: History, popularity: PopularitySettings, settings: SASRecSettings
-) -> NDArray[np.float32]:
-    """What is added to the articles' scores as of the history's date.
-
-    Returns
-    -------
-    float32, shape (n_articles,): minus infinity where an article is not on sale.
-    """
-    log_share = log_share_now(history, popularity)
-    if settings.popularity_prior:
-        return log_share
-    return np.where(np.isfinite(log_share), np.float32(0), log_share)
 
 
 class _Fitting:
@@ -235,25 +217,21 @@ class _Fitting:
         recommended.
         """
         day = day_number(earlier.as_of)
-        offsets = article_offsets(earlier, self._popularity, self._settings)
-        (later,) = (sequences.days >= day).nonzero()
-        of = np.searchsorted(sequences.offsets, later, side="right") - 1
-        first = later[np.searchsorted(of, of)]
-        asked = (first > sequences.offsets[of]) & (sequences.days[later] == sequences.days[first])
-        asked &= np.isfinite(offsets[sequences.items[later]])
-        later, of = later[asked], of[asked]
-        if not len(later):
+        offsets = article_offsets(earlier, self._popularity, self._settings.popularity_prior)
+        rows, articles = next_articles(
+            sequences.offsets,
+            sequences.items,
+            sequences.days,
+            day,
+            np.isfinite(offsets),
+            np.random.default_rng(self._settings.training.seed),
+        )
+        if not len(rows):
             return None
-        rng = np.random.default_rng(self._settings.training.seed)
-        order = rng.permutation(len(later))
-        chosen, place = np.unique(of[order], return_index=True)
-        if len(chosen) > _VALIDATION_CUSTOMERS:
-            some = np.sort(rng.choice(len(chosen), _VALIDATION_CUSTOMERS, replace=False))
-            chosen, place = chosen[some], place[some]
         return NextItems(
-            sequences.only(chosen).before(earlier.as_of),
-            sequences.items[later[order][place]].astype(np.int64),
-            np.full(len(chosen), day, dtype=np.int32),
+            sequences.only(rows).before(earlier.as_of),
+            articles,
+            np.full(len(rows), day, dtype=np.int32),
             offsets,
             leave_out_seen=False,
         )

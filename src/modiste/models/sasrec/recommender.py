@@ -1,12 +1,7 @@
-"""SASRec as a recommender: a trained network, asked as of a date.
-
-A score is the probability that the network gives an article among all that are on sale, so that it
-means the same for every customer and adds up with other sources'.
-"""
+"""SASRec as a recommender: a trained network, asked as of a date."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -18,16 +13,14 @@ from numpy.typing import NDArray
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number
 from modiste.errors import DataError
-from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
+from modiste.models.learning.on_sale import OnSale
+from modiste.models.learning.popularity_prior import article_offsets
 from modiste.models.popularity import PopularitySettings
-from modiste.models.sasrec.fitting import TrainedNetwork, article_offsets, fit_network
+from modiste.models.sasrec.fitting import TrainedNetwork, fit_network
 from modiste.models.sasrec.next_item import customer_vectors
 from modiste.models.sasrec.sequences import Sequences, sequences_of
 from modiste.models.sasrec.settings import SASRecSettings
 from modiste.vectors.article_vectors import ArticleVectors
-
-# Scores of a block of customers by all articles on sale, at once in memory: 64 MiB of float32.
-_SCORES_IN_A_BLOCK = 1 << 24
 
 _OFFSETS = "offsets.npy"
 
@@ -78,16 +71,12 @@ class SASRecRecommender:
         else:
             network = TrainedNetwork.load(self.trained)
             self._check(network, history)
-        return self._ask(network, article_offsets(history, self.popularity, self.settings))
+        with_prior = self.settings.popularity_prior
+        return self._ask(network, article_offsets(history, self.popularity, with_prior))
 
     def _ask(self, network: TrainedNetwork | None, offsets: NDArray[np.float32]) -> Self:
-        """Ask this network; what is on sale is laid side by side once, and not at each call."""
         self._network, self._offsets = network, offsets
-        (on_sale,) = np.isfinite(offsets).nonzero()
-        self._on_sale = on_sale if network is not None else on_sale[:0]
-        articles = np.empty((0, 0), np.float32) if network is None else network.articles[on_sale]
-        self._on_sale_vectors = torch.from_numpy(articles)
-        self._on_sale_offsets = torch.from_numpy(offsets[self._on_sale])
+        self._on_sale = OnSale(self.article_vectors, offsets[: len(self.article_vectors)])
         return self
 
     def _check(self, trained: TrainedNetwork, history: History) -> None:
@@ -134,69 +123,14 @@ class SASRecRecommender:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        customers, vectors = self.customer_vectors(batch)
-        found = [pl.DataFrame(schema=RECOMMENDATIONS)]
-        for first, log_probability in self._log_probabilities(vectors):
-            best, place = log_probability.topk(min(k, len(self._on_sale)), sorted=False)
-            rows = len(best)
-            found.append(
-                rank_by_score(
-                    pl.DataFrame(
-                        {
-                            "customer": np.repeat(customers[first : first + rows], best.shape[1]),
-                            "article": self._on_sale[place.numpy().ravel()],
-                            "score": best.exp().numpy().ravel(),
-                        }
-                    ),
-                    k,
-                )
-            )
-        return pl.concat(found)
+        return self._on_sale.recommend(*self.customer_vectors(batch), k)
 
     def score(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
-        """Score given articles alone.
+        """Score given articles alone: see :meth:`~modiste.models.learning.on_sale.OnSale.score`.
 
-        Parameters
-        ----------
-        batch
-            The customers.
-        candidates
-            Columns ``customer`` and ``article``, and any others.
-
-        Returns
-        -------
-        The candidates in their order, with a column ``score`` (float32) as :meth:`recommend` gives
-        it: 0 for an article that is not on sale, null for a customer of whom nothing is known.
+        Those of a customer who bought nothing that the network knows are null.
         """
-        customers, vectors = self.customer_vectors(batch)
-        place = pl.DataFrame({"customer": customers}).with_row_index("row")
-        rows = (
-            candidates.select("customer")
-            .join(place, on="customer", how="left", maintain_order="left")["row"]
-            .cast(pl.Int64)
-            .fill_null(-1)
-            .to_numpy()
-        )
-        column = np.full(len(self._offsets), -1)
-        column[self._on_sale] = np.arange(len(self._on_sale))
-        columns = column[candidates["article"].to_numpy()]
-        scores = np.where(rows < 0, np.float32(np.nan), np.float32(0))
-        for first, log_probability in self._log_probabilities(vectors):
-            here = (rows >= first) & (rows < first + len(log_probability)) & (columns >= 0)
-            scores[here] = log_probability[rows[here] - first, columns[here]].exp().numpy()
-        return candidates.with_columns(score=pl.Series(scores).fill_nan(None))
-
-    def _log_probabilities(
-        self, vectors: NDArray[np.float32]
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Blocks of customers: number of the first, and scores of the articles on sale."""
-        if not len(self._on_sale):
-            return
-        step = max(_SCORES_IN_A_BLOCK // len(self._on_sale), 1)
-        for first in range(0, len(vectors), step):
-            block = torch.from_numpy(vectors[first : first + step])
-            scores = torch.addmm(self._on_sale_offsets, block, self._on_sale_vectors.t())
-            yield first, scores.log_softmax(1)
+        return self._on_sale.score(*self.customer_vectors(batch), candidates)
 
     def save(self, folder: Path) -> None:
         """Write the network, if there was an order to learn, and what is on sale."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from modiste.errors import DataError
 from modiste.models.learning.epochs import Epoch
-from modiste.models.sasrec.settings import NetworkSettings
 
 _FILE = "network.json"
 
@@ -26,7 +25,7 @@ class NetworkDescription(BaseModel):
     as_of
         Nothing of this day or a later one was learned from.
     network
-        Shape of the network.
+        Shape of the network: its settings.
     best_epoch
         For how many epochs it was trained on the whole history.
     epochs
@@ -36,7 +35,7 @@ class NetworkDescription(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     as_of: date
-    network: NetworkSettings
+    network: dict[str, Any]
     best_epoch: int
     epochs: tuple[Epoch, ...]
 
