@@ -40,6 +40,14 @@ SETTINGS = (
     "models.sasrec.training.epochs=2",
     "models.sasrec.training.checkpoint_steps=5",
     "models.weights.sasrec=1",
+    "models.gnn.enabled=true",
+    "models.gnn.network.dimensions=16",
+    "models.gnn.network.articles_of_customer=5",
+    "models.gnn.network.customers_of_article=3",
+    "models.gnn.training.days=60",
+    "models.gnn.training.epochs=2",
+    "models.gnn.training.checkpoint_steps=5",
+    "models.weights.gnn=1",
 )
 DONE = [stage for stage in STAGES if stage != "map"]
 

@@ -54,6 +54,7 @@ from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.evaluation.splits import Split, split
 from modiste.models.blend import (
+    NETWORKS,
     POPULARITY,
     Artifacts,
     Blend,
@@ -67,8 +68,8 @@ from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from modiste.report.training import SASRecTraining
-from modiste.training_stages import TrainingStages, run_training_stages
+from modiste.report.training import NetworkTraining
+from modiste.training_stages import TrainingStages, run_training_stages, stages_of
 
 STAGES = (
     "ingest",
@@ -133,8 +134,12 @@ def run_pipeline(
             raise ConfigError(f"no stage '{stage}': there are {', '.join(STAGES)}")
         if stage in article_stages.STAGES and not config.vectors.enabled:
             raise ConfigError(f"stage '{stage}' needs article vectors: --set vectors.enabled=true")
-        if stage in training_stages.STAGES and not config.models.sasrec.enabled:
-            raise ConfigError(f"stage '{stage}' trains SASRec: --set models.sasrec.enabled=true")
+        for network in NETWORKS:
+            if stage in stages_of(network) and network not in config.models.enabled_networks:
+                raise ConfigError(
+                    f"stage '{stage}' trains a network that is not enabled: "
+                    f"--set models.{network}.enabled=true"
+                )
     images = _images_of(data, config)
     if config.vectors.enabled:
         embedded_images(config.vectors, images)  # what is missing is said before the ingest
@@ -148,17 +153,13 @@ def run_pipeline(
             if config.vectors.enabled
             else None
         )
-        trained = (
-            run_training_stages(
-                run, dataset, config.models, windows, None if articles is None else articles.reduced
-            )
-            if config.models.sasrec.enabled
-            else None
+        trained = run_training_stages(
+            run, dataset, config.models, windows, None if articles is None else articles.reduced
         )
-        artifacts = _artifacts_of(articles, trained.earlier if trained else None)
-        made = ["reduce"] if articles else []
-        made += ["train_earlier"] if trained else []
-        made_to_submit = [*made, "train"] if trained else made
+        artifacts = _artifacts_of(articles, trained.earlier)
+        networks = [stages_of(network) for network in config.models.enabled_networks]
+        made = [*(["reduce"] if articles else []), *(earlier for earlier, _ in networks)]
+        made_to_submit = [*made, *(submit for _, submit in networks)]
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
@@ -198,7 +199,7 @@ def run_pipeline(
                 windows.submit,
                 chosen,
                 folder,
-                _artifacts_of(articles, trained.submit if trained else None)(),
+                _artifacts_of(articles, trained.submit)(),
             ),
             settings={"submit": windows.submit},
             code=_CODE,
@@ -285,9 +286,11 @@ def _run_article_stages(
     )
 
 
-def _artifacts_of(articles: ArticleStages | None, sasrec: Path | None) -> Callable[[], Artifacts]:
+def _artifacts_of(
+    articles: ArticleStages | None, trained: Mapping[str, Path]
+) -> Callable[[], Artifacts]:
     """What recommenders are made of; read where it is used: a run of one early stage has none."""
-    return lambda: Artifacts(None if articles is None else articles.vectors(), sasrec)
+    return lambda: Artifacts(None if articles is None else articles.vectors(), trained)
 
 
 # What the stages after the ingest are made by.
@@ -473,11 +476,17 @@ def report(
         images=images,
         seed=config.report.seed,
         ceiling=ceiling,
-        sasrec=None
+        trainings=[]
         if trained is None
-        else SASRecTraining.load(
-            trained.earlier, trained.submit, config.models.sasrec.validation_days
-        ),
+        else [
+            NetworkTraining.load(
+                name,
+                trained.earlier[name],
+                trained.submit[name],
+                getattr(config.models, name).validation_days,
+            )
+            for name in config.models.enabled_networks
+        ],
     )
 
 

@@ -18,6 +18,7 @@ from modiste.engine import Engine
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
 from modiste.models.blend import RECOMMENDERS, Artifacts, Blend
 from modiste.models.content import Content, ContentSettings
+from modiste.models.graph.recommender import GraphRecommender
 from modiste.models.sasrec.recommender import SASRecRecommender
 from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
@@ -39,11 +40,12 @@ MAKERS: dict[str, Callable[[], Recommender]] = {
 LOADERS: dict[str, Callable[[], Recommender]] = {
     "content": Content,
     "sasrec": SASRecRecommender,
+    "gnn": GraphRecommender,
     "blend of all": Blend,
 }
 
 # Matrix products add up in another order when there are others in the batch: the last bits differ.
-INEXACT = {"sasrec", "blend of all"}
+INEXACT = {"sasrec", "gnn", "blend of all"}
 
 every_recommender = pytest.mark.parametrize("name", MAKERS)
 
