@@ -271,8 +271,8 @@ class NeighbourSampler:
 class _Kind:
     """Nodes of one kind: those that have been met, by number, and the edges of those expanded.
 
-    A node is known by its key, ``code * n_days + number of the day``: few days are met in one
-    subgraph, those of its seeds.
+    A node is known by its key: its code, and in the last bits the number of its day. A subgraph
+    has few days, those of its seeds.
 
     Attributes
     ----------
@@ -286,7 +286,7 @@ class _Kind:
         self, name: str, adjacency: Adjacency, met_days: npt.NDArray[np.int32], as_of: int
     ) -> None:
         self._name, self._adjacency, self._met_days, self._as_of = name, adjacency, met_days, as_of
-        self._n_days = max(len(met_days), 1)
+        self._day_bits = len(met_days).bit_length()
         self._keys = np.empty(0, np.int64)
         self._found: list[Neighbours] = []
         self.by_hop: list[int] = []
@@ -295,12 +295,16 @@ class _Kind:
     @property
     def codes(self) -> npt.NDArray[np.int64]:
         """Of all nodes, by number."""
-        return self._keys // self._n_days
+        return self._keys >> self._day_bits
 
     @property
     def days(self) -> npt.NDArray[np.int32]:
         """Of all nodes, by number."""
-        return self._met_days[self._keys % self._n_days]
+        return self._met_days[self._day_numbers]
+
+    @property
+    def _day_numbers(self) -> npt.NDArray[np.int64]:
+        return self._keys & ((1 << self._day_bits) - 1)
 
     @property
     def places(self) -> npt.NDArray[np.int64]:
@@ -332,12 +336,13 @@ class _Kind:
         number, if any: its place is the number.
         """
         n_known = len(self._keys)
-        keys = np.concatenate([self._keys, codes.astype(np.int64) * self._n_days + day_numbers])
+        met = (codes.astype(np.int64) << self._day_bits) | day_numbers
+        keys = np.concatenate([self._keys, met])
         place_bits = len(keys).bit_length()
-        if (self._adjacency.n_nodes * self._n_days).bit_length() + place_bits > _BITS:
+        if self._adjacency.n_nodes.bit_length() + self._day_bits + place_bits > _BITS:
             raise ValueError(
-                f"{len(keys):,} nodes of the kind {self._name} on {self._n_days:,} days are more "
-                "than one subgraph can hold: sample fewer seeds at once"
+                f"{len(keys):,} nodes of the kind {self._name} on {len(self._met_days):,} days are "
+                "more than one subgraph can hold: sample fewer seeds at once"
             )
         packed = (keys << place_bits) | np.arange(len(keys))
         packed.sort()
@@ -358,7 +363,7 @@ class _Kind:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Find the edges of the nodes met last: codes of the other ends, and the days' numbers."""
         first = self.by_hop[-2] if len(self.by_hop) > 1 else 0
-        codes, day_numbers = np.divmod(self._keys[first:], self._n_days)
+        codes, day_numbers = self.codes[first:], self._day_numbers[first:]
         days = np.minimum(self._met_days[day_numbers], self._as_of)
         found = neighbours_before(self._adjacency, codes, days, fan_out, rng)
         self._found.append(found)
