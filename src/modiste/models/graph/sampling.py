@@ -86,8 +86,9 @@ class Subgraph(NamedTuple):
     Attributes
     ----------
     customers, articles
-        int64, shape (n_nodes of the kind,): codes, by the hop at which the nodes are first met;
-        seeds first. Those of one hop are sorted by code and day.
+        int64, shape (n_nodes of the kind,): codes, by the hop at which the nodes are first met:
+        seeds first, in the order in which they were given. Those of later hops are sorted by code
+        and day.
     customer_days, article_days
         int32, shape (n_nodes of the kind,): each node's day, since ``EPOCH``.
     customers_by_hop, articles_by_hop
@@ -97,7 +98,7 @@ class Subgraph(NamedTuple):
     article_edges
         Of the articles met by hop L - 1, to customers.
     seed_customers, seed_articles
-        int64: the node of each seed, in the order in which they were given.
+        int64: the node of each seed as given: a seed that is given twice is one node.
     """
 
     customers: Tensor
@@ -324,20 +325,23 @@ class _Kind:
                 f"{self._name}s of this graph have the codes 0 to {self._adjacency.n_nodes - 1:,}, "
                 f"and seeds {codes.min():,} to {codes.max():,}"
             )
-        return self.meet(codes, np.searchsorted(self._met_days, days))
+        keys = self._keys_of(codes, np.searchsorted(self._met_days, days))
+        _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+        self._keys = keys[np.sort(first)]
+        self.by_hop.append(len(self._keys))
+        return np.argsort(np.argsort(first))[group]
 
     def meet(
         self, codes: npt.NDArray[np.integer[Any]], day_numbers: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        """Numbers of nodes, by the numbers of their days; those not met before get the next ones.
+        """Numbers of neighbours, by the numbers of their days; new nodes get the next ones.
 
         Keys are sorted together with their places in one int64 each: a plain sort of numbers is
         many times as fast as one that tells the order. Of equal keys the first is one that has a
         number, if any: its place is the number.
         """
         n_known = len(self._keys)
-        met = (codes.astype(np.int64) << self._day_bits) | day_numbers
-        keys = np.concatenate([self._keys, met])
+        keys = np.concatenate([self._keys, self._keys_of(codes, day_numbers)])
         place_bits = len(keys).bit_length()
         if self._adjacency.n_nodes.bit_length() + self._day_bits + place_bits > _BITS:
             raise ValueError(
@@ -357,6 +361,11 @@ class _Kind:
         self._keys = np.concatenate([self._keys, keys[is_first][is_new]])
         self.by_hop.append(len(self._keys))
         return numbers[n_known:]
+
+    def _keys_of(
+        self, codes: npt.NDArray[np.integer[Any]], day_numbers: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        return (codes.astype(np.int64) << self._day_bits) | day_numbers
 
     def expand(
         self, fan_out: int, rng: np.random.Generator | None
