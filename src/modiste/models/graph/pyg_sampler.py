@@ -101,7 +101,7 @@ class PurchaseSampler(BaseSampler):  # type: ignore[misc]
         ValueError
             When the edges do not lead from customers to articles or back.
         """
-        source, _, target = index.input_type or (None, None, None)
+        source, _, target = index.input_type or ("", "", "")
         if {source, target} != {CUSTOMER, ARTICLE}:
             raise ValueError(
                 f"edges lead from customers to articles or back, not as {index.input_type}"
@@ -184,7 +184,8 @@ class PurchaseSampler(BaseSampler):  # type: ignore[misc]
         if len(weight) != nodes:
             raise ValueError(f"{len(weight):,} weights of negatives for {nodes:,} {kind}s")
         ends = np.cumsum(weight.numpy().astype(np.float64))
-        return np.searchsorted(ends, rng.random(n) * ends[-1], side="right").astype(np.int64)
+        codes: NDArray[np.int64] = np.searchsorted(ends, rng.random(n) * ends[-1], side="right")
+        return codes
 
 
 def _repeated(values: Tensor, n: int) -> Tensor:
