@@ -21,6 +21,7 @@ from modiste.models.graph.sampling import (
     NeighbourSampler,
     Strategy,
     Subgraph,
+    edges_before,
     neighbours_before,
 )
 
@@ -321,6 +322,17 @@ def test_nothing_is_asked() -> None:
     subgraph = sample(make_graph([(0, 0, 5)]), [], [], [FanOut(2, 2)])
     assert subgraph.customers_by_hop == subgraph.articles_by_hop == (0, 0)
     assert subgraph.customer_edges.offsets.tolist() == [0]
+
+
+@given(purchases=many_purchases(), day=st.integers(0, DAYS), fan_out=st.integers(1, 4))
+def test_edges_of_all_nodes_as_of_a_day(purchases: list[Purchase], day: int, fan_out: int) -> None:
+    graph = make_graph(purchases)
+    for side in (graph.articles_of, graph.customers_of):
+        nodes = np.arange(side.n_nodes)
+        rows = rows_of(edges_before(side, nodes, np.full(len(nodes), FIRST + day), fan_out))
+        for code, row in enumerate(rows):
+            latest = known(side, (code, FIRST + day))[-fan_out:]
+            assert row == [(end, FIRST + day - when, count) for when, end, count in latest]
 
 
 def test_edges_of_the_first_nodes() -> None:

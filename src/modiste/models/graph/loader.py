@@ -7,6 +7,7 @@ they are the same for any number of workers, and training that was interrupted g
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,8 @@ from modiste.data.days import day_number
 from modiste.models.graph.purchase_graph import PurchaseGraph
 from modiste.models.graph.pyg_sampler import BOUGHT, PurchaseSampler, hetero_data
 from modiste.models.graph.sampling import NeighbourSampler, Subgraph
+
+_CAN_FORK = "fork" in multiprocessing.get_all_start_methods()
 
 # What a stream of random numbers is for.
 _ORDER, _DRAW = range(2)
@@ -177,6 +180,8 @@ class _EpochLoader(LinkLoader):  # type: ignore[misc]
             batch_size=None,
             sampler=_Slices(len(in_order), batch, start),
             num_workers=workers,
+            # A forked process shares the graph's memory; any other would be sent a copy of it.
+            multiprocessing_context="fork" if workers and _CAN_FORK else None,
             # Whoever trains draws from PyTorch's own.
             generator=torch.Generator().manual_seed(seed),
         )

@@ -179,6 +179,22 @@ def neighbours_before(
     return Neighbours(lengths, places)
 
 
+def edges_before(
+    adjacency: Adjacency,
+    nodes: npt.NDArray[np.integer[Any]],
+    days: npt.NDArray[np.integer[Any]],
+    fan_out: int,
+    rng: np.random.Generator | None = None,
+) -> Edges:
+    """As :func:`neighbours_before`, as edges of ``nodes`` whose columns are codes.
+
+    For what is computed of all nodes as of a day, layer by layer, and needs no subgraph.
+    """
+    found = neighbours_before(adjacency, nodes, days, fan_out, rng)
+    columns = adjacency.neighbours[found.places].astype(np.int64)
+    return _edges(adjacency, found, np.asarray(days), columns)
+
+
 class NeighbourSampler:
     """Samples neighbourhoods.
 
@@ -380,15 +396,25 @@ class _Kind:
 
     def edges(self) -> Edges:
         """Those of the expanded nodes."""
-        lengths = np.concatenate([found.lengths for found in self._found])
-        places = self.places
-        own_days = np.repeat(self.days[: len(lengths)], lengths)
-        return Edges(
-            torch.from_numpy(np.append(0, np.cumsum(lengths))),
-            torch.from_numpy(np.concatenate(self.columns)),
-            torch.from_numpy(own_days - self._adjacency.days[places]),
-            torch.from_numpy(self._adjacency.counts[places]),
-        )
+        found = Neighbours(np.concatenate([found.lengths for found in self._found]), self.places)
+        days = self.days[: len(found.lengths)]
+        return _edges(self._adjacency, found, days, np.concatenate(self.columns))
+
+
+def _edges(
+    adjacency: Adjacency,
+    found: Neighbours,
+    days: npt.NDArray[np.integer[Any]],
+    columns: npt.NDArray[np.int64],
+) -> Edges:
+    """Of nodes as of their days."""
+    own_days = np.repeat(days.astype(np.int32), found.lengths)
+    return Edges(
+        torch.from_numpy(np.append(0, np.cumsum(found.lengths))),
+        torch.from_numpy(columns),
+        torch.from_numpy(own_days - adjacency.days[found.places]),
+        torch.from_numpy(adjacency.counts[found.places]),
+    )
 
 
 def _subsets(
