@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modiste.data.days import day_number
 from modiste.models.graph.purchase_graph import Adjacency, PurchaseGraph
 from modiste.models.graph.sage import Convolution, GraphSAGE, Told
-from modiste.models.graph.sampling import Edges, neighbours_before
+from modiste.models.graph.sampling import edges_before
 from modiste.models.learning.evaluating import evaluating
 
 # Nodes whose states are computed at once: of 128 dimensions and 20 neighbours, some 100 MiB.
@@ -136,20 +136,11 @@ class _Hop:
         after = np.empty_like(own)
         for first in range(0, len(own), _NODES_IN_A_BLOCK):
             block = slice(first, first + _NODES_IN_A_BLOCK)
-            edges = self._edges(self._nodes[block])
+            nodes = self._nodes[block]
+            days = np.full(len(nodes), self._day)
+            edges = edges_before(self._adjacency, nodes, days, self._fan_out)
             after[block] = convolution(torch.from_numpy(own[block]), told, edges).numpy()
         return after
-
-    def _edges(self, nodes: NDArray[np.int64]) -> Edges:
-        adjacency = self._adjacency
-        days = np.full(len(nodes), self._day, dtype=np.int32)
-        lengths, places = neighbours_before(adjacency, nodes, days, self._fan_out)
-        return Edges(
-            torch.from_numpy(np.append(0, np.cumsum(lengths))),
-            torch.from_numpy(adjacency.neighbours[places].astype(np.int64)),
-            torch.from_numpy(self._day - adjacency.days[places]),
-            torch.from_numpy(adjacency.counts[places]),
-        )
 
 
 def _told(convolution: Convolution, states: NDArray[np.float32]) -> Told:

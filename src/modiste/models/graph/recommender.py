@@ -15,7 +15,7 @@ from modiste.data.days import day_number
 from modiste.errors import DataError
 from modiste.models.graph.fitting import TrainedGraph, customer_values, fit_graph
 from modiste.models.graph.inference import CustomerEncoder, article_states
-from modiste.models.graph.purchase_graph import build_graph, purchases_of
+from modiste.models.graph.purchase_graph import articles_of_customers, build_graph
 from modiste.models.graph.sage_settings import GraphSettings
 from modiste.models.learning.on_sale import OnSale
 from modiste.models.learning.popularity_prior import article_offsets
@@ -125,7 +125,7 @@ class GraphRecommender:
         product with an article's vector is its score without popularity.
         """
         known = pl.col("article") < len(self.article_vectors)
-        customers, purchases = purchases_of(batch.transactions.filter(known), batch.as_of)
+        customers, purchases = articles_of_customers(batch.transactions.filter(known), batch.as_of)
         if self._network is None or self._encoder is None or not len(customers):
             return np.empty(0, np.int32), np.empty((0, 0), np.float32)
         table = batch.customers.filter(pl.col("customer").is_in(customers))
