@@ -35,11 +35,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from machine import describe_machine
-from modiste.models.graph.loader import Purchases, purchases_of, training_batches
+from modiste.models.graph.loader import Further, training_batches
 from modiste.models.graph.purchase_graph import Adjacency, PurchaseGraph
+from modiste.models.graph.purchases import Purchases, purchases_of
 from modiste.models.graph.pyg_sampler import ARTICLE, BOUGHT, BOUGHT_BY, CUSTOMER, hetero_data
 from modiste.models.graph.sampling import FanOut, NeighbourSampler, Subgraph
 
@@ -260,11 +260,10 @@ def pyg_loader(graph: PurchaseGraph, drawn: list[Purchases], temporal: bool) -> 
 def training(graph: PurchaseGraph, purchases: Purchases, workers: int) -> dict[str, float]:
     """Milliseconds between batches when nothing else is done, and what they hold."""
 
-    def more_articles(
-        purchases: Purchases, rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def draw(purchases: Purchases, rng: np.random.Generator) -> Further:
         articles = rng.integers(0, graph.n_articles, MORE_ARTICLES)
-        return articles, rng.choice(purchases.days, MORE_ARTICLES)
+        days = rng.choice(purchases.days, MORE_ARTICLES)
+        return Further(articles, days, np.zeros(MORE_ARTICLES, np.float32))
 
     batches = training_batches(
         NeighbourSampler(graph, FAN_OUT),
@@ -272,7 +271,7 @@ def training(graph: PurchaseGraph, purchases: Purchases, workers: int) -> dict[s
         TRAINING_BATCH,
         seed=0,
         epoch=0,
-        more_articles=more_articles,
+        draw_further=draw,
         workers=workers,
     )
     next(batches)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import NegativeSampling
@@ -16,12 +15,12 @@ from torch_geometric.sampler import NegativeSampling
 from graphs import AS_OF, DAYS, FIRST, START, make_graph, random_purchases
 from modiste.models.graph.loader import (
     Batch,
-    Purchases,
-    purchases_of,
+    Further,
     training_batches,
     training_order,
 )
 from modiste.models.graph.purchase_graph import PurchaseGraph
+from modiste.models.graph.purchases import Purchases, predictable, purchases_of
 from modiste.models.graph.pyg_sampler import (
     ARTICLE,
     BOUGHT,
@@ -31,6 +30,7 @@ from modiste.models.graph.pyg_sampler import (
     hetero_data,
 )
 from modiste.models.graph.sampling import Edges, FanOut, NeighbourSampler, Strategy
+from modiste.models.learning.popularity_prior import PopularityPrior
 
 CUSTOMERS, ARTICLES = 60, 40
 FAN_OUT = [FanOut(4, 3), FanOut(3, 2)]
@@ -43,15 +43,17 @@ def graph() -> PurchaseGraph:
     return make_graph(purchases, CUSTOMERS, ARTICLES)
 
 
-def draw_articles(
-    purchases: Purchases, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    return rng.integers(0, ARTICLES, 5), rng.choice(purchases.days, 5)
+def draw_articles(purchases: Purchases, rng: np.random.Generator) -> Further:
+    return Further(
+        rng.integers(0, ARTICLES, 5),
+        rng.choice(purchases.days, 5),
+        rng.random(5).astype(np.float32),
+    )
 
 
 def batches(graph: PurchaseGraph, **changed: Any) -> list[Batch]:
     strategy = changed.pop("strategy", "uniform")
-    given = {"batch": 64, "seed": 1, "epoch": 0, "more_articles": draw_articles, **changed}
+    given = {"batch": 64, "seed": 1, "epoch": 0, "draw_further": draw_articles, **changed}
     sampler = NeighbourSampler(graph, FAN_OUT, strategy)
     return list(training_batches(sampler, purchases_of(graph), **given))
 
@@ -64,9 +66,9 @@ def flat(value: Any) -> list[Any]:
 
 
 def test_all_purchases_before_the_date(graph: PurchaseGraph) -> None:
-    cut, since = START + timedelta(days=9), START + timedelta(days=4)
-    for view, first, days in ((graph, None, range(DAYS)), (graph.before(cut), since, range(4, 9))):
-        found = purchases_of(view, first)
+    cut = START + timedelta(days=9)
+    for view, last, days in ((graph, None, range(DAYS)), (graph.before(cut), 5, range(4, 9))):
+        found = purchases_of(view, last)
         edges = graph.articles_of
         expected = [
             (customer, int(edges.neighbours[place]), int(edges.days[place]))
@@ -75,6 +77,40 @@ def test_all_purchases_before_the_date(graph: PurchaseGraph) -> None:
             if edges.days[place] - FIRST in days
         ]
         assert list(zip(found.customers, found.articles, found.days, strict=True)) == expected
+
+
+@pytest.mark.parametrize("days", [2, 3, 7, 100])
+def test_periods_begin_before_what_they_hold(graph: PurchaseGraph, days: int) -> None:
+    every, found = purchases_of(graph), purchases_of(graph, period_days=days)
+    end = FIRST + DAYS
+    starts = [end - -(-(end - day) // days) * days for day in every.days.tolist()]
+    expected = sorted(
+        set(zip(every.customers.tolist(), starts, every.articles.tolist(), strict=True))
+    )
+    rows = (found.customers.tolist(), found.days.tolist(), found.articles.tolist())
+    assert list(zip(*rows, strict=True)) == expected
+
+
+def test_what_can_be_predicted(graph: PurchaseGraph) -> None:
+    """Whoever bought before, and what had a share in the latest period that began by then."""
+    log_share = np.full((2, ARTICLES), -np.inf, dtype=np.float32)
+    log_share[0], log_share[1, ::2] = -3, -2
+    prior = PopularityPrior(np.array([np.iinfo(np.int64).min, FIRST + 6]), log_share)
+    purchases = purchases_of(graph)
+    firsts: dict[int, int] = {}
+    for customer, day in zip(purchases.customers.tolist(), purchases.days.tolist(), strict=True):
+        firsts[customer] = min(firsts.get(customer, day), day)
+    expected = [
+        firsts[customer] < day and (day < FIRST + 6 or article % 2 == 0)
+        for customer, article, day in zip(
+            purchases.customers.tolist(),
+            purchases.articles.tolist(),
+            purchases.days.tolist(),
+            strict=True,
+        )
+    ]
+    assert predictable(purchases, graph, prior).tolist() == expected
+    assert 0 < sum(expected) < len(expected)
 
 
 def test_an_order_is_of_all_and_by_day(graph: PurchaseGraph) -> None:
@@ -130,15 +166,15 @@ def test_what_a_batch_holds(graph: PurchaseGraph) -> None:
         assert subgraph.articles[batch.articles].tolist() == own.articles.tolist()
         assert subgraph.customer_days[batch.customers].tolist() == own.days.tolist()
         assert subgraph.article_days[batch.articles].tolist() == own.days.tolist()
-        assert len(batch.more_articles) == 5
-        assert set(subgraph.article_days[batch.more_articles].tolist()) <= set(own.days.tolist())
+        assert len(batch.further) == 5
+        assert set(subgraph.article_days[batch.further].tolist()) <= set(own.days.tolist())
         assert (subgraph.customer_edges.gaps > 0).all()
         assert (subgraph.article_edges.gaps > 0).all()
     assert sorted(seen) == list(range(len(purchases)))
 
 
 def test_no_further_articles_and_no_purchases(graph: PurchaseGraph) -> None:
-    assert all(len(batch.more_articles) == 0 for batch in batches(graph, more_articles=None))
+    assert all(len(batch.further) == 0 for batch in batches(graph, draw_further=None))
     assert batches(graph.before(START)) == []
 
 
@@ -297,7 +333,7 @@ def test_what_pyg_cannot_ask_is_told(graph: PurchaseGraph) -> None:
 
 def test_a_batch_is_told_from_edges(graph: PurchaseGraph) -> None:
     """What PyG's own loader makes of the sampler is the subgraph that training gets."""
-    (batch, *_) = batches(graph, strategy="recent", more_articles=None)
+    (batch, *_) = batches(graph, strategy="recent", draw_further=None)
     own = purchases_of(graph).only(batch.purchases.numpy())
     loader = LinkLoader(
         data_of(graph),

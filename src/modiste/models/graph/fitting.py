@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from modiste.data.dataset import History, Partition
 from modiste.data.days import day_number
 from modiste.models.graph.attributes import Attributes
-from modiste.models.graph.examples import examples_of, on_sale_by_then
 from modiste.models.graph.inference import CustomerEncoder, article_states
 from modiste.models.graph.purchase_graph import PurchaseGraph, build_graph
+from modiste.models.graph.purchases import predictable, purchases_of
 from modiste.models.graph.sage import ArticleInputs, GraphSAGE
 from modiste.models.graph.sage_settings import GraphSAGESettings, GraphSettings
 from modiste.models.graph.training import NextPurchasesTask
@@ -268,13 +268,10 @@ class _Fitting:
         """What is to be learned from a history; None where nobody bought on two days."""
         settings = self._settings
         training = settings.training
-        end = day_number(history.as_of)
-        first = 0 if training.days is None else end - training.days
         prior = popularity_prior(history, self._popularity, settings.prior_days)
-        examples = on_sale_by_then(
-            examples_of(graph.articles_of, first, end, training.period_days), prior
-        )
-        if not len(examples):
+        purchases = purchases_of(graph, training.days, training.period_days)
+        purchases = purchases.only(predictable(purchases, graph, prior))
+        if not len(purchases):
             return None
         torch.manual_seed(training.seed)
         inputs = ArticleInputs(settings.network, self._articles, self._content)
@@ -282,7 +279,7 @@ class _Fitting:
             GraphSAGE(settings.network, len(self.attributes), inputs),
             graph,
             self._customers,
-            examples,
+            purchases,
             training,
             prior,
             settings.popularity_prior,

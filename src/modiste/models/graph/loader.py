@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +18,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from torch_geometric.loader import LinkLoader
 
-from modiste.data.days import day_number
-from modiste.models.graph.purchase_graph import PurchaseGraph
+from modiste.models.graph.purchases import Purchases
 from modiste.models.graph.pyg_sampler import BOUGHT, PurchaseSampler, hetero_data
 from modiste.models.graph.sampling import NeighbourSampler, Subgraph
 
@@ -31,35 +28,25 @@ _CAN_FORK = "fork" in multiprocessing.get_all_start_methods()
 _ORDER, _DRAW = range(2)
 
 
-@dataclass(frozen=True, eq=False)
-class Purchases:
-    """Edges of the graph that are predicted.
+class Further(NamedTuple):
+    """Articles that a batch's purchases are told from.
 
     Attributes
     ----------
-    customers, articles
-        int32, shape (n,): codes.
+    articles
+        int64, shape (any,): codes.
     days
-        int32, shape (n,): days since ``EPOCH``.
+        int32, of the same shape: the day that each is sampled as of.
+    log_expected
+        float32, of the same shape: logarithm of how often each is expected in a draw.
     """
 
-    customers: npt.NDArray[np.int32]
-    articles: npt.NDArray[np.int32]
+    articles: npt.NDArray[np.int64]
     days: npt.NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.days)
-
-    def only(self, which: npt.NDArray[np.int64]) -> Purchases:
-        """Some of them, by their numbers."""
-        return Purchases(self.customers[which], self.articles[which], self.days[which])
+    log_expected: npt.NDArray[np.float32]
 
 
-# Further articles of a batch and the day of each, int64 or int32 of one shape.
-MoreArticles = Callable[
-    [Purchases, np.random.Generator],
-    tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]],
-]
+DrawFurther = Callable[[Purchases, np.random.Generator], Further]
 
 
 class Batch(NamedTuple):
@@ -73,24 +60,18 @@ class Batch(NamedTuple):
         int64, shape (n,): numbers of the purchases.
     customers, articles
         int64, shape (n,): the nodes of their ends.
-    more_articles
+    further
         int64, shape (any,): the nodes of the further articles, as they were drawn.
+    log_expected
+        float32, of the same shape: see :class:`Further`.
     """
 
     subgraph: Subgraph
     purchases: Tensor
     customers: Tensor
     articles: Tensor
-    more_articles: Tensor
-
-
-def purchases_of(graph: PurchaseGraph, since: date | None = None) -> Purchases:
-    """All purchases before the graph's date, or those from a date on; by customer and day."""
-    edges = graph.articles_of
-    first = -np.inf if since is None else day_number(since)
-    (at,) = np.nonzero((edges.days >= first) & (edges.days < day_number(graph.as_of)))
-    customers = np.searchsorted(edges.offsets, at, side="right") - 1
-    return Purchases(customers.astype(np.int32), edges.neighbours[at], edges.days[at])
+    further: Tensor
+    log_expected: Tensor
 
 
 def training_order(days: npt.NDArray[np.int32], seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -120,7 +101,7 @@ def training_batches(
     seed: int,
     epoch: int,
     start: int = 0,
-    more_articles: MoreArticles | None = None,
+    draw_further: DrawFurther | None = None,
     workers: int = 0,
 ) -> Iterator[Batch]:
     """An epoch's batches, in order.
@@ -137,8 +118,8 @@ def training_batches(
         The batches are a function of them.
     start
         How many batches have been trained on already: they are not made again.
-    more_articles
-        Draws further articles for a batch's purchases, with a day for each.
+    draw_further
+        Draws further articles for a batch's purchases.
     workers
         Processes that sample ahead; 0: sampling is done when a batch is asked for.
     """
@@ -147,9 +128,12 @@ def training_batches(
     order = training_order(purchases.days, seed, epoch)
     return iter(
         _EpochLoader(
-            sampler, purchases.only(order), order, batch, start, more_articles, workers, seed, epoch
+            sampler, purchases.only(order), order, batch, start, draw_further, workers, seed, epoch
         )
     )
+
+
+_NOTHING = Further(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class _EpochLoader(LinkLoader):  # type: ignore[misc]
@@ -162,7 +146,7 @@ class _EpochLoader(LinkLoader):  # type: ignore[misc]
         order: npt.NDArray[np.int64],
         batch: int,
         start: int,
-        more_articles: MoreArticles | None,
+        draw_further: DrawFurther | None,
         workers: int,
         seed: int,
         epoch: int,
@@ -185,7 +169,7 @@ class _EpochLoader(LinkLoader):  # type: ignore[misc]
             # Whoever trains draws from PyTorch's own.
             generator=torch.Generator().manual_seed(seed),
         )
-        self._batch, self._more_articles = batch, more_articles
+        self._batch, self._draw_further = batch, draw_further
         self._seeds = (seed, _DRAW, epoch)
 
     def collate_fn(self, index: range) -> Batch:
@@ -193,12 +177,15 @@ class _EpochLoader(LinkLoader):  # type: ignore[misc]
         given = self.input_data[torch.arange(index.start, index.stop)]
         rng = np.random.default_rng([*self._seeds, index.start // self._batch])
         purchases = Purchases(given.row.numpy(), given.col.numpy(), given.time.numpy())
-        articles, days = purchases.articles.astype(np.int64), purchases.days
-        if self._more_articles is not None:
-            more, their_days = self._more_articles(purchases, rng)
-            articles, days = np.append(articles, more), np.append(days, their_days)
+        further = _NOTHING
+        if self._draw_further is not None:
+            further = self._draw_further(purchases, rng)
         subgraph = self.link_sampler.sampler.sample(
-            purchases.customers, purchases.days, articles, days, rng
+            purchases.customers,
+            purchases.days,
+            np.append(purchases.articles, further.articles),
+            np.append(purchases.days, further.days),
+            rng,
         )
         n = len(purchases)
         return Batch(
@@ -207,6 +194,7 @@ class _EpochLoader(LinkLoader):  # type: ignore[misc]
             subgraph.seed_customers,
             subgraph.seed_articles[:n],
             subgraph.seed_articles[n:],
+            torch.from_numpy(further.log_expected),
         )
 
     def filter_fn(self, out: Batch) -> Batch:

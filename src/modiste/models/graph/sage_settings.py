@@ -59,7 +59,7 @@ class GraphSAGESettings(BaseModel):
 
 
 class GraphTrainingSettings(LoopSettings):
-    """How the network is trained: an example is what a customer bought in a period."""
+    """How the network is trained: an example is a purchase."""
 
     loss: Literal["softmax", "bpr"] = Field(
         default="softmax",
@@ -81,6 +81,9 @@ class GraphTrainingSettings(LoopSettings):
             "Negatives that are drawn among the articles that the batch's customers bought before: "
             "the hardest ones, for a customer's vector is made of them."
         ),
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Processes that sample ahead; 0: sampling waits for its turn."
     )
     period_days: Annotated[int, Field(ge=1)] = Field(
         default=1,
@@ -108,7 +111,7 @@ class GraphSettings(BaseModel):
     )
     training: GraphTrainingSettings = Field(
         default=GraphTrainingSettings(
-            batch=128, learning_rate=2e-3, weight_decay=0.01, epochs=20, patience=2
+            batch=512, learning_rate=2e-3, weight_decay=0.01, epochs=20, patience=2
         ),
         description="How it is trained.",
     )

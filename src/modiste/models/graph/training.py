@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,25 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from modiste.models.flat_arrays import ranges
-from modiste.models.graph.examples import Examples
+from modiste.models.graph.loader import Batch, Further, training_batches
 from modiste.models.graph.purchase_graph import PurchaseGraph
+from modiste.models.graph.purchases import Purchases
 from modiste.models.graph.sage import GraphSAGE, States
 from modiste.models.graph.sage_settings import GraphTrainingSettings
-from modiste.models.graph.sampling import FanOut, NeighbourSampler
+from modiste.models.graph.sampling import FanOut, NeighbourSampler, neighbours_before
 from modiste.models.learning.loop import some_of
 from modiste.models.learning.losses import SharedArticles, columns_of, softmax_cross_entropy
-from modiste.models.learning.negatives import Negatives, Popularity
+from modiste.models.learning.negatives import Popularity
 from modiste.models.learning.popularity_prior import PopularityPrior
 
-# Of a day that has few of a batch's examples.
+# Of a customer's articles, none is left out.
+_ALL = np.iinfo(np.int64).max
+
+# Of a day that has few of a batch's purchases.
 _LEAST_NEGATIVES = 50
 
 
 class NextPurchasesTask:
-    """Each customer's purchases of a period are told from other articles on sale then.
+    """Each purchase is told from other articles on sale then, by what was before its day.
 
-    All examples of a batch share the articles that they are told from, and those of one day share
+    All purchases of a batch that are of one day share the articles that they are told from, and
     what is known of these articles as of then.
 
     Parameters
@@ -37,17 +41,20 @@ class NextPurchasesTask:
     network
         Freshly made.
     graph
-        That holds what was before each example.
+        That holds what was before each purchase.
     customer_values
-        int64, shape (n_customers, any): numbers of the customers' attribute values.
-    examples
-        What is learned from, at least one; of articles on sale by then.
+        int32, shape (n_customers, any): numbers of the customers' attribute values.
+    purchases
+        What is learned from, at least one; see
+        :func:`~modiste.models.graph.purchases.predictable`.
     settings
         Of the training.
     prior
         Popularity at the time.
     use_prior
         Whether it is added to the scores.
+    validate
+        Measures the network; None: there is nothing to validate on.
     """
 
     name, metric = "GraphSAGE", "NDCG@10"
@@ -57,7 +64,7 @@ class NextPurchasesTask:
         network: GraphSAGE,
         graph: PurchaseGraph,
         customer_values: NDArray[np.int32],
-        examples: Examples,
+        purchases: Purchases,
         settings: GraphTrainingSettings,
         prior: PopularityPrior,
         use_prior: bool = True,
@@ -65,99 +72,94 @@ class NextPurchasesTask:
     ) -> None:
         self.network: GraphSAGE = network
         self.graph, self.customer_values, self.settings = graph, customer_values, settings
-        self.data, self.examples = examples, len(examples)
-        self.prior, self.use_prior = prior, use_prior
+        self.purchases, self.prior, self.use_prior = purchases, prior, use_prior
+        self.steps_an_epoch = math.ceil(len(purchases) / settings.batch)
         self._validate = validate
         shape = network.settings
         fan_out = FanOut(shape.articles_of_customer, shape.customers_of_article)
         self.sampler = NeighbourSampler(graph, [fan_out] * shape.layers, shape.neighbours)
 
-    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Days shuffled, and the examples of each day: a batch has few days."""
-        days, place = np.unique(self.data.days, return_inverse=True)
-        shuffled = rng.permutation(self.examples)
-        by_day = rng.permutation(len(days))[place[shuffled]]
-        return shuffled[np.argsort(by_day, kind="stable")]
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Purchases of few days each, with neighbourhoods and negatives."""
+        settings = self.settings
+        return training_batches(
+            self.sampler,
+            self.purchases,
+            settings.batch,
+            settings.seed,
+            epoch,
+            start,
+            self._draw,
+            settings.workers,
+        )
+
+    def _draw(self, purchases: Purchases, rng: np.random.Generator) -> Further:
+        """Articles on sale: of each day's a part that is like that of the batch's purchases."""
+        settings, drawn = self.settings, []
+        for day in np.unique(purchases.days):
+            customers = np.unique(purchases.customers[purchases.days == day])
+            share = np.count_nonzero(purchases.days == day) / len(purchases)
+            log_share = self._log_share(day)
+            bought = neighbours_before(
+                self.graph.articles_of, customers, np.full(len(customers), day), _ALL
+            )
+            own = np.unique(self.graph.articles_of.neighbours[bought.places]).astype(np.int64)
+            of_day = Popularity(np.exp(log_share), settings.sampler_power).draw_and_some_of(
+                max(round(settings.negatives * share), _LEAST_NEGATIVES),
+                own[np.isfinite(log_share[own])],
+                round(settings.own_negatives * share),
+                rng,
+            )
+            items = of_day.items.numpy()
+            drawn.append(
+                Further(items, np.full(len(items), day, np.int32), of_day.log_expected.numpy())
+            )
+        return Further(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
+
+    def _log_share(self, day: int) -> NDArray[np.float32]:
+        """How popular each article was by a day; minus infinity where one was not on sale."""
+        (period,) = self.prior.periods_of(np.array([day]))
+        row: NDArray[np.float32] = self.prior.log_share[period]
+        return row
 
     def loss(
-        self,
-        which: NDArray[np.int64],
-        rng: np.random.Generator,
-        forward: Callable[..., States],
+        self, batch: Batch, rng: np.random.Generator, forward: Callable[..., States]
     ) -> Tensor:
-        """Mean over all pairs of an example and an article bought."""
-        data, device = self.data, self.network.norm.weight.device
-        days, of_day = np.unique(data.days[which], return_inverse=True)
-        parts = [
-            self._part(which[of_day == number], day, len(which), rng)
-            for number, day in enumerate(days)
-        ]
-        needed = [np.union1d(part.positives, part.drawn.items.numpy()) for part in parts]
-        subgraph = self.sampler.sample(
-            data.customers[which],
-            data.days[which],
-            np.concatenate(needed),
-            np.repeat(days, [len(articles) for articles in needed]),
-            rng,
-        )
+        """Mean over the purchases."""
+        del rng  # drawn with the batch
+        device = self.network.norm.weight.device
+        subgraph = batch.subgraph
         values = torch.from_numpy(self.customer_values[subgraph.customers.numpy()].astype(np.int64))
         states = forward(subgraph.to(device), values.to(device))
-        customers = functional.embedding(subgraph.seed_customers.to(device), states.customers)
-        articles = functional.embedding(subgraph.seed_articles.to(device), states.articles)
-        total = articles.new_zeros(())
-        for number, (part, codes) in enumerate(zip(parts, needed, strict=True)):
-            (rows,) = (of_day == number).nonzero()
-            vectors, articles = articles[: len(codes)], articles[len(codes) :]
-            loss = self._loss(part, customers[torch.from_numpy(rows).to(device)], codes, vectors)
-            total = total + loss * len(part.positives)
-        return total / sum(len(part.positives) for part in parts)
+        days = self.purchases.days[batch.purchases.numpy()]
+        further_days = subgraph.article_days[batch.further].numpy()
+        losses = []
+        for day in np.unique(days):
+            (here,) = torch.from_numpy(days == day).nonzero(as_tuple=True)
+            (drawn,) = torch.from_numpy(further_days == day).nonzero(as_tuple=True)
+            loss = self._of_day(day, batch, here, drawn, states)
+            losses.append(loss * (len(here) / len(days)))
+        return torch.stack(losses).sum()
 
-    def _part(
-        self, which: NDArray[np.int64], day: int, batch: int, rng: np.random.Generator
-    ) -> _Part:
-        """Positives and negatives of those of a batch's examples that are of one day."""
-        data, settings = self.data, self.settings
-        lengths = np.diff(data.offsets)[which]
-        positives = data.articles[ranges(data.offsets[which], lengths)].astype(np.int64)
-        log_share = self.prior.log_share[int(self.prior.periods_of(np.array([day]))[0])]
-        bought = self.graph.articles_of
-        customers = data.customers[which].astype(np.int64)
-        starts = bought.offsets[customers]
-        ends = bought.ends_before(customers, np.full(len(customers), day))
-        own = np.unique(bought.neighbours[ranges(starts, ends - starts)]).astype(np.int64)
-        drawn = Popularity(np.exp(log_share), settings.sampler_power).draw_and_some_of(
-            max(settings.negatives * len(which) // batch, _LEAST_NEGATIVES),
-            own[np.isfinite(log_share[own])],
-            settings.own_negatives * len(which) // batch,
-            rng,
-        )
-        return _Part(positives, np.repeat(np.arange(len(which)), lengths), drawn, log_share)
-
-    def _loss(
-        self, part: _Part, customers: Tensor, codes: NDArray[np.int64], vectors: Tensor
+    def _of_day(
+        self, day: int, batch: Batch, here: Tensor, drawn: Tensor, states: States
     ) -> Tensor:
-        """Of the pairs of one day; ``vectors`` are those of the articles ``codes``, sorted."""
-        device = vectors.device
-        of_positives = torch.from_numpy(np.searchsorted(codes, part.positives)).to(device)
-        of_drawn = torch.from_numpy(np.searchsorted(codes, part.drawn.items.numpy())).to(device)
-        states = functional.embedding(torch.from_numpy(part.rows).to(device), customers)
-        positives = functional.embedding(of_positives, vectors)
-        drawn = functional.embedding(of_drawn, vectors)
-        log_share = (
-            part.log_share
-            if self.use_prior
-            else np.where(np.isfinite(part.log_share), np.float32(0), part.log_share)
-        )
-        own = log_share[part.positives]
-        offsets = torch.from_numpy(log_share[part.drawn.items.numpy()]) - part.drawn.log_expected
+        """Loss of a day's purchases ``here``, told from the further articles ``drawn``."""
+        device = states.articles.device
+        subgraph, further = batch.subgraph, batch.further[drawn]
+        log_share = torch.from_numpy(self._log_share(day))
+        if not self.use_prior:
+            log_share = torch.where(log_share.isfinite(), 0.0, log_share)
+        articles = batch.articles[here]
+        offsets = log_share[subgraph.articles[further]] - batch.log_expected[drawn]
         return softmax_cross_entropy(
-            states,
-            positives,
+            functional.embedding(batch.customers[here].to(device), states.customers),
+            functional.embedding(articles.to(device), states.articles),
             SharedArticles(
-                drawn,
+                functional.embedding(further.to(device), states.articles),
                 offsets.to(device)[None],
-                columns_of(of_drawn, len(codes))[of_positives],
-                positive_offsets=torch.from_numpy(own).to(device),
+                columns_of(further, len(states.articles))[articles].to(device),
+                positive_offsets=log_share[subgraph.articles[articles]].to(device),
             ),
         )
 
@@ -169,7 +171,7 @@ class NextPurchasesTask:
         """The graph, what is predicted from it, the prior, and the customers' attributes."""
         for side in (self.graph.articles_of, self.graph.customers_of):
             yield from (side.offsets, side.neighbours, side.days, side.counts)
-        yield from (self.data.customers, self.data.days, self.data.articles)
+        yield from (self.purchases.customers, self.purchases.days, self.purchases.articles)
         yield from (self.prior.days, self.prior.log_share, self.customer_values)
 
     def shape(self) -> dict[str, Any]:
@@ -177,27 +179,7 @@ class NextPurchasesTask:
         network = self.network.settings.model_dump(mode="json")
         return {"articles": self.graph.n_articles, "network": network}
 
-    def in_words(self, which: NDArray[np.int64]) -> str:
+    def in_words(self, batch: Batch) -> str:
         """The customers' codes."""
-        return some_of("purchases of the customers", self.data.customers[which].astype(np.int64))
-
-
-class _Part(NamedTuple):
-    """Those pairs of a batch that are of one day.
-
-    Attributes
-    ----------
-    positives
-        int64, shape (pairs,): the articles bought.
-    rows
-        int64, shape (pairs,): number of the example of each, among those of the day.
-    drawn
-        What the positives are told from.
-    log_share
-        float32, shape (n_articles,): how popular each article was, minus infinity: not on sale.
-    """
-
-    positives: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    drawn: Negatives
-    log_share: NDArray[np.float32]
+        customers = self.purchases.customers[batch.purchases.numpy()]
+        return some_of("purchases of the customers", customers.astype(np.int64))
