@@ -68,6 +68,28 @@ class TrainedGraph:
     epochs: tuple[Epoch, ...]
     best_epoch: int
 
+    @classmethod
+    def of(
+        cls,
+        network: GraphSAGE,
+        graph: PurchaseGraph,
+        attributes: Attributes,
+        epochs: tuple[Epoch, ...] = (),
+        best_epoch: int = 0,
+    ) -> Self:
+        """Part a network from what it was trained with, on the graph that it was trained on."""
+        assert network.articles is not None  # it has been trained with them
+        # What was never bought still has the vector that was drawn for its code.
+        never = graph.customers_of.ends_before(
+            np.arange(graph.n_articles), np.full(graph.n_articles, day_number(graph.as_of))
+        )
+        with torch.no_grad():
+            unknown = torch.from_numpy(never == graph.customers_of.offsets[:-1])
+            network.articles.ids.weight[unknown.to(network.norm.weight.device)] = 0
+        articles = article_inputs(network)
+        network.articles = None
+        return cls(network.cpu().eval(), articles, attributes, graph.as_of, epochs, best_epoch)
+
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
         weights = self.network.state_dict()
@@ -163,17 +185,7 @@ def fit_graph(
             return None
         fitting.train(task, epochs, "whole")
         # What was never bought still has the vector that was drawn for its code.
-        network = task.network
-        assert network.articles is not None  # it has been made with them
-        never = np.diff(graph.customers_of.offsets) == 0
-        with torch.no_grad():
-            network.articles.ids.weight[torch.from_numpy(never)] = 0
-        articles = article_inputs(network)
-        network.articles = None
-        attributes = fitting.attributes
-        return TrainedGraph(
-            network.eval(), articles, attributes, history.as_of, tuple(measured), epochs
-        )
+        return TrainedGraph.of(task.network, graph, fitting.attributes, tuple(measured), epochs)
 
 
 def article_inputs(network: GraphSAGE) -> NDArray[np.float32]:
