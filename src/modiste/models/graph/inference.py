@@ -1,8 +1,9 @@
 """States of all nodes as of a day, layer by layer: each is computed once, however many ask for it.
 
-A node's neighbours are those that training would have looked at. So a state is what the network
-gives for a subgraph sampled for that node alone, but every layer costs one pass over the edges,
-where subgraphs would be computed anew for every node that they are part of.
+A node's neighbours are the latest, those that training looks at; all of them, where training draws
+some at random. So a state is what the network gives for a subgraph sampled for that node alone, but
+a layer costs one pass over the edges, where subgraphs would be computed anew for every node that
+they are part of.
 """
 
 from __future__ import annotations
@@ -47,11 +48,18 @@ def article_states(
     """
     day, shape = day_number(graph.as_of), network.settings
     articles = [inputs]
+    some = shape.neighbours == "recent"
     of_articles = _Hop(
-        graph.customers_of, np.arange(graph.n_articles), day, shape.customers_of_article
+        graph.customers_of,
+        np.arange(graph.n_articles),
+        day,
+        shape.customers_of_article if some else None,
     )
     of_customers = _Hop(
-        graph.articles_of, np.arange(graph.n_customers), day, shape.articles_of_customer
+        graph.articles_of,
+        np.arange(graph.n_customers),
+        day,
+        shape.articles_of_customer if some else None,
     )
     with evaluating(network):
         customers = _customer_inputs(network, customer_values)
@@ -110,41 +118,45 @@ class CustomerEncoder:
         -------
         float32, shape (n, dimensions).
         """
-        network = self._network
-        hop = _Hop(purchases, rows, day, network.settings.articles_of_customer)
+        network, shape = self._network, self._network.settings
+        some = shape.neighbours == "recent"
+        hop = _Hop(purchases, rows, day, shape.articles_of_customer if some else None)
         with evaluating(network):
             customers = _customer_inputs(network, values)
             for layer, told in zip(network.layers, self._told, strict=True):
                 customers = hop.states(layer.customers, customers, told)
-            vectors: NDArray[np.float32] = network.norm(torch.from_numpy(customers)).numpy()
+            states = torch.from_numpy(customers).to(network.norm.weight.device)
+            vectors: NDArray[np.float32] = network.norm(states).cpu().numpy()
         return vectors
 
 
 class _Hop:
-    """The neighbours of some nodes of one kind that are looked at."""
+    """The neighbours of some nodes of one kind that are looked at; without a fan-out, all."""
 
     def __init__(
-        self, adjacency: Adjacency, nodes: NDArray[np.int64], day: int, fan_out: int
+        self, adjacency: Adjacency, nodes: NDArray[np.int64], day: int, fan_out: int | None
     ) -> None:
-        self._adjacency, self._nodes = adjacency, nodes
-        self._day, self._fan_out = day, fan_out
+        self._adjacency, self._nodes, self._day = adjacency, nodes, day
+        self._fan_out = np.iinfo(np.int64).max if fan_out is None else fan_out
 
     def states(
         self, convolution: Convolution, own: NDArray[np.float32], told: Told
     ) -> NDArray[np.float32]:
         """The nodes' next states, block by block."""
-        after = np.empty_like(own)
+        after, device = np.empty_like(own), told.states.device
         for first in range(0, len(own), _NODES_IN_A_BLOCK):
             block = slice(first, first + _NODES_IN_A_BLOCK)
             nodes = self._nodes[block]
             days = np.full(len(nodes), self._day)
             edges = edges_before(self._adjacency, nodes, days, self._fan_out)
-            after[block] = convolution(torch.from_numpy(own[block]), told, edges).numpy()
+            states = torch.from_numpy(own[block]).to(device)
+            after[block] = convolution(states, told, edges.to(device)).cpu().numpy()
         return after
 
 
 def _told(convolution: Convolution, states: NDArray[np.float32]) -> Told:
-    told: Told = convolution.told(torch.from_numpy(states))
+    device = convolution.forget.device
+    told: Told = convolution.told(torch.from_numpy(states).to(device))
     return told
 
 
@@ -152,6 +164,6 @@ def _customer_inputs(network: GraphSAGE, values: NDArray[np.int32]) -> NDArray[n
     inputs = np.empty((len(values), network.settings.dimensions), dtype=np.float32)
     for first in range(0, len(values), _NODES_IN_A_BLOCK):
         block = slice(first, first + _NODES_IN_A_BLOCK)
-        of_block = torch.from_numpy(values[block].astype(np.int64))
-        inputs[block] = network.customer_inputs(of_block).numpy()
+        of_block = torch.from_numpy(values[block].astype(np.int64)).to(network.norm.weight.device)
+        inputs[block] = network.customer_inputs(of_block).cpu().numpy()
     return inputs

@@ -19,7 +19,12 @@ from modiste.models.graph.sage import GraphSAGE, States
 from modiste.models.graph.sage_settings import GraphTrainingSettings
 from modiste.models.graph.sampling import FanOut, NeighbourSampler, neighbours_before
 from modiste.models.learning.loop import some_of
-from modiste.models.learning.losses import SharedArticles, columns_of, softmax_cross_entropy
+from modiste.models.learning.losses import (
+    SharedArticles,
+    bayesian_personalised_ranking,
+    columns_of,
+    softmax_cross_entropy,
+)
 from modiste.models.learning.negatives import Popularity
 from modiste.models.learning.popularity_prior import PopularityPrior
 
@@ -126,7 +131,6 @@ class NextPurchasesTask:
         self, batch: Batch, rng: np.random.Generator, forward: Callable[..., States]
     ) -> Tensor:
         """Mean over the purchases."""
-        del rng  # drawn with the batch
         device = self.network.norm.weight.device
         subgraph = batch.subgraph
         values = torch.from_numpy(self.customer_values[subgraph.customers.numpy()].astype(np.int64))
@@ -137,24 +141,35 @@ class NextPurchasesTask:
         for day in np.unique(days):
             (here,) = torch.from_numpy(days == day).nonzero(as_tuple=True)
             (drawn,) = torch.from_numpy(further_days == day).nonzero(as_tuple=True)
-            loss = self._of_day(day, batch, here, drawn, states)
+            loss = self._of_day(day, batch, here, drawn, states, rng)
             losses.append(loss * (len(here) / len(days)))
         return torch.stack(losses).sum()
 
     def _of_day(
-        self, day: int, batch: Batch, here: Tensor, drawn: Tensor, states: States
+        self,
+        day: int,
+        batch: Batch,
+        here: Tensor,
+        drawn: Tensor,
+        states: States,
+        rng: np.random.Generator,
     ) -> Tensor:
         """Loss of a day's purchases ``here``, told from the further articles ``drawn``."""
         device = states.articles.device
-        subgraph, further = batch.subgraph, batch.further[drawn]
+        subgraph, further, articles = batch.subgraph, batch.further[drawn], batch.articles[here]
+        customers = functional.embedding(batch.customers[here].to(device), states.customers)
+        positives = functional.embedding(articles.to(device), states.articles)
+        if self.settings.loss == "bpr":
+            others = further[torch.from_numpy(rng.integers(0, len(further), len(here)))]
+            negatives = functional.embedding(others.to(device), states.articles)
+            return bayesian_personalised_ranking(customers, positives, negatives)
         log_share = torch.from_numpy(self._log_share(day))
         if not self.use_prior:
             log_share = torch.where(log_share.isfinite(), 0.0, log_share)
-        articles = batch.articles[here]
         offsets = log_share[subgraph.articles[further]] - batch.log_expected[drawn]
         return softmax_cross_entropy(
-            functional.embedding(batch.customers[here].to(device), states.customers),
-            functional.embedding(articles.to(device), states.articles),
+            customers,
+            positives,
             SharedArticles(
                 functional.embedding(further.to(device), states.articles),
                 offsets.to(device)[None],
