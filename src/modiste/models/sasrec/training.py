@@ -128,9 +128,12 @@ class NextItemTask:
             rng,
             self.settings.random_windows,
             self.network.settings.time_gaps,
-        ).to(self.network.ids.weight.device)
+        )
+        if self.prior is not None:
+            pairs = pairs.pairs(_known_on_sale(pairs, self.prior))
         if not len(pairs.targets):  # large baskets that fill a window each: nothing follows
             return None
+        pairs = pairs.to(self.network.ids.weight.device)
         return self._loss(pairs, rng, forward)
 
     def validate(self) -> float | None:
@@ -240,13 +243,22 @@ class NextItemTask:
         of_pairs = prior.periods_of(batch.target_days.cpu().numpy())
         met, rows = np.unique(of_pairs, return_inverse=True)
         log_share = prior.log_share[np.ix_(met, drawn.cpu().numpy())]
-        # What sold for the first time had a share that was not zero, whatever was known of it.
-        own = np.maximum(prior.log_share[of_pairs, batch.targets.cpu().numpy()], prior.least)
+        own = prior.log_share[of_pairs, batch.targets.cpu().numpy()]
         return (
             torch.from_numpy(rows).to(self.network.ids.weight.device),
             torch.from_numpy(log_share).to(self.network.ids.weight.device),
             torch.from_numpy(own).to(self.network.ids.weight.device),
         )
+
+
+def _known_on_sale(batch: TrainingBatch, prior: PopularityPrior) -> Tensor:
+    """Which pairs' articles were known to be on sale: bool, shape (n_pairs,).
+
+    Others are not recommended, and say nothing of taste: after days that nothing is known of, they
+    are most of what was bought, and teach that what is not on sale is liked by everybody.
+    """
+    periods = prior.periods_of(batch.target_days.numpy())
+    return torch.from_numpy(np.isfinite(prior.log_share[periods, batch.targets.numpy()]))
 
 
 def _sampler(
