@@ -96,6 +96,7 @@ def test_a_graph_of_one_edge_can_be_trained_on(loss: str, start: str) -> None:
         {"similarity": "dot", "temperature": 1.0},
         {"in_batch_negatives": True, "negatives": 0},
         {"edge_dropout": 0.2},
+        {"fan_out": 3},
         {"loss": "bpr", "vector_penalty": 1e-4},
     ],
     ids=str,
@@ -130,7 +131,7 @@ def test_dimensions_beyond_the_rank_begin_at_zero() -> None:
 def test_edges_left_out_are_left_out_from_both_ends() -> None:
     network = LightGCN(random_graph(), SHAPE)
     torch.manual_seed(0)
-    edges = network.without_some(0.5)
+    edges = network.without_some(0.5).edges
     nodes = len(network.vectors)
     dense = csr_matrix(
         (edges.weights.numpy(), edges.columns.numpy(), edges.offsets.numpy()), shape=(nodes, nodes)
@@ -140,6 +141,28 @@ def test_edges_left_out_are_left_out_from_both_ends() -> None:
     assert 0.2 < left_out < 0.8
     kept = edges.weights != 0
     torch.testing.assert_close(edges.weights[kept], 2 * network.edges.weights[kept])
+
+
+def test_a_neighbourhood_that_leaves_nothing_out_gives_the_same_vectors() -> None:
+    network = LightGCN(random_graph(), SHAPE)
+    nodes = torch.tensor([3, 20, 34])
+    whole = network()
+    along = network.around(nodes, 99, np.random.default_rng(0))
+    torch.testing.assert_close(network(along)[nodes], whole[nodes])
+    gradient = torch.autograd.grad(whole[nodes].square().sum(), network.vectors)[0]
+    again = torch.autograd.grad(network(along)[nodes].square().sum(), network.vectors)[0]
+    torch.testing.assert_close(again, gradient)
+
+
+def test_neighbours_that_are_drawn_stand_for_all() -> None:
+    """Of one layer the mean over many draws is the whole neighbourhood's vector."""
+    network = LightGCN(random_graph(), SHAPE.model_copy(update={"layers": 1}))
+    nodes = torch.arange(len(network.vectors))
+    rng = np.random.default_rng(0)
+    drawn = [network.around(nodes, 2, rng) for _ in range(600)]
+    assert max(int(one.edges.offsets.diff().max()) for one in drawn) == 2
+    mean = torch.stack([network(one).detach() for one in drawn]).mean(0)
+    torch.testing.assert_close(mean, network().detach(), atol=0.02, rtol=0.1)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -14,6 +14,7 @@ start from the singular vectors of the normalised matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,10 +28,16 @@ from torch.nn import functional
 
 from modiste.errors import DataError
 from modiste.models.graph.lightgcn_settings import LightGCNSettings, LightGCNTraining
+from modiste.models.graph.sampling import some_of_rows
 from modiste.models.graph.spectral import normalised, singular_vectors
 from modiste.models.learning.epochs import Epoch
-from modiste.models.learning.loop import some_of, train_task
-from modiste.models.learning.losses import SharedArticles, columns_of, softmax_cross_entropy
+from modiste.models.learning.loop import shuffled, slices, some_of, train_task
+from modiste.models.learning.losses import (
+    SharedArticles,
+    bayesian_personalised_ranking,
+    columns_of,
+    softmax_cross_entropy,
+)
 from modiste.models.learning.negatives import Uniform
 
 
@@ -71,6 +78,19 @@ class Edges(NamedTuple):
             include_last_offset=True,
         )
         return product
+
+
+class Along(NamedTuple):
+    """What vectors are passed along.
+
+    Attributes
+    ----------
+    edges, transposed
+        A matrix of nodes by nodes, and its transposed: the same, where it is symmetric.
+    """
+
+    edges: Edges
+    transposed: Edges
 
 
 class _Product(torch.autograd.Function):
@@ -125,23 +145,53 @@ class LightGCN(nn.Module):
         self.edges = Edges.of(_symmetric(matrix))
         self.vectors = nn.Parameter(_start(matrix, settings, seed))
 
-    def forward(self, edges: Edges | None = None) -> Tensor:
+    def forward(self, along: Along | None = None) -> Tensor:
         """Smoothed vectors of all nodes: float32, shape (n_customers + n_articles, d).
 
         Parameters
         ----------
-        edges
-            A symmetric matrix to pass vectors along; None: the graph's own.
+        along
+            What vectors are passed along; None: all of the graph's edges.
         """
-        edges = self.edges if edges is None else edges
+        along = Along(self.edges, self.edges) if along is None else along
         passed: Tensor = self.vectors
         total = passed
         for _ in range(self.settings.layers):
-            passed = product(passed, edges, edges)
+            passed = product(passed, along.edges, along.transposed)
             total = total + passed
         return total / (self.settings.layers + 1)
 
-    def without_some(self, share: float) -> Edges:
+    def around(self, nodes: Tensor, fan_out: int, rng: np.random.Generator) -> Along:
+        """Edges of a sampled neighbourhood: enough of the graph for the vectors of some nodes.
+
+        Of each node nearer than the number of layers at most ``fan_out`` neighbours are drawn, all
+        alike, and scaled up to stand for all (Hamilton et al., "Inductive Representation Learning
+        on Large Graphs", NeurIPS 2017). Other nodes' smoothed vectors mean nothing.
+
+        Parameters
+        ----------
+        nodes
+            int64, shape (n,): whose smoothed vectors are wanted, each once.
+        """
+        offsets, columns = self.edges.offsets.numpy(), self.edges.columns.numpy()
+        n_nodes = len(offsets) - 1
+        kept = np.empty(0, dtype=np.int64)
+        scale = np.empty(0, dtype=np.float32)
+        met, frontier = np.zeros(n_nodes, dtype=np.bool_), nodes.numpy()
+        for _ in range(self.settings.layers):
+            met[frontier] = True
+            known = np.diff(offsets)[frontier]
+            places, lengths = some_of_rows(offsets[frontier], known, fan_out, rng)
+            kept = np.append(kept, places)
+            scale = np.append(scale, np.repeat(known / np.maximum(lengths, 1), lengths))
+            frontier = np.unique(columns[places])
+            frontier = frontier[~met[frontier]]
+        row = np.searchsorted(offsets, kept, side="right") - 1
+        weights = self.edges.weights.numpy()[kept] * scale
+        matrix = csr_matrix((weights, (row, columns[kept])), shape=(n_nodes, n_nodes))
+        return Along(Edges.of(matrix), Edges.of(csr_matrix(matrix.T)))
+
+    def without_some(self, share: float) -> Along:
         """The edges but for a share of them, drawn by PyTorch's generator, the others scaled up.
 
         An edge is left out of both its rows at once: the matrix stays symmetric.
@@ -150,7 +200,8 @@ class LightGCN(nn.Module):
         half = len(edges.columns) // 2
         kept = torch.rand(half) >= share
         both = torch.cat([kept, kept[self._twins]]) / (1 - share)
-        return edges._replace(weights=edges.weights * both)
+        thinned = edges._replace(weights=edges.weights * both)
+        return Along(thinned, thinned)
 
     @property
     def _twins(self) -> Tensor:
@@ -168,8 +219,11 @@ def _symmetric(matrix: csr_matrix) -> csr_matrix:
     upper = csr_matrix(
         (matrix.data, matrix.indices + rows, matrix.indptr), shape=(rows, rows + columns)
     )
-    lower = csr_matrix(matrix.T)
-    lower.resize(columns, rows + columns)
+    of_articles = csr_matrix(matrix.T)
+    lower = csr_matrix(
+        (of_articles.data, of_articles.indices, of_articles.indptr),
+        shape=(columns, rows + columns),
+    )
     return csr_matrix(vstack([upper, lower], format="csr"))
 
 
@@ -240,57 +294,62 @@ class EdgeTask:
     ) -> None:
         self.network: LightGCN = network
         self.settings, self._validate, self.metric = settings, validate, metric
-        self.examples = interactions.nnz
+        self.steps_an_epoch = math.ceil(interactions.nnz / settings.batch)
         lengths = np.diff(interactions.indptr)
         self._customers = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
         self._articles = torch.from_numpy(interactions.indices.astype(np.int64))
         self._sampler = Uniform(np.arange(network.n_articles))
 
-    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """All edges, shuffled."""
-        return rng.permutation(self.examples)
+    def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
+        """Numbers of edges, each once."""
+        settings = self.settings
+        order = shuffled(np.arange(len(self._customers)), settings.seed, epoch)
+        return slices(order, settings.batch, start)
 
     def loss(
         self,
-        which: NDArray[np.int64],
+        batch: NDArray[np.int64],
         rng: np.random.Generator,
         forward: Callable[..., Tensor],
     ) -> Tensor:
         """Mean over the edges of a batch."""
         settings, network = self.settings, self.network
-        edges = network.without_some(settings.edge_dropout) if settings.edge_dropout else None
-        smoothed = forward(edges)
-        chosen = torch.from_numpy(which)
+        chosen = torch.from_numpy(batch)
         customers, articles = self._customers[chosen], self._articles[chosen]
-        first_article = network.n_customers
-        # An embedding's backward pass adds up rows several times as fast as an index's.
-        states = functional.embedding(customers, smoothed)
-        positives = functional.embedding(first_article + articles, smoothed)
-        touched = [customers, first_article + articles]
         if settings.loss == "bpr":
-            drawn = self._sampler.draw_each(len(which), 1, rng)[:, 0]
-            touched.append(first_article + drawn)
-            negatives = functional.embedding(touched[-1], smoothed)
-            loss = functional.softplus((states * (negatives - positives)).sum(-1)).mean()
+            drawn = self._sampler.draw_each(len(batch), 1, rng)[:, 0]
         else:
             drawn = self._sampler.draw(settings.negatives, rng).items
             if settings.in_batch_negatives:
                 drawn = torch.unique(torch.cat([drawn, articles]))
-            vectors = functional.embedding(first_article + drawn, smoothed)
+        touched = [customers, network.n_customers + articles, network.n_customers + drawn]
+        along = None
+        if settings.fan_out is not None:
+            along = network.around(torch.unique(torch.cat(touched)), settings.fan_out, rng)
+        elif settings.edge_dropout:
+            along = network.without_some(settings.edge_dropout)
+        smoothed = forward(along)
+        # An embedding's backward pass adds up rows several times as fast as an index's.
+        states, positives, others = (functional.embedding(nodes, smoothed) for nodes in touched)
+        if settings.loss == "bpr":
+            loss = bayesian_personalised_ranking(states, positives, others)
+        else:
             loss = softmax_cross_entropy(
                 _comparable(states, settings) / settings.temperature,
                 _comparable(positives, settings),
                 SharedArticles(
-                    _comparable(vectors, settings),
+                    _comparable(others, settings),
                     None,
                     columns_of(drawn, network.n_articles)[articles],
                 ),
             )
         if settings.vector_penalty:
+            # Of softmax, articles that are drawn for a whole batch are nobody's in particular.
+            own = touched if settings.loss == "bpr" else touched[:2]
             squares = sum(
-                functional.embedding(nodes, network.vectors).square().sum() for nodes in touched
+                functional.embedding(nodes, network.vectors).square().sum() for nodes in own
             )
-            loss = loss + settings.vector_penalty / 2 / len(which) * squares
+            loss = loss + settings.vector_penalty / 2 / len(batch) * squares
         return loss
 
     def validate(self) -> float | None:
@@ -312,9 +371,9 @@ class EdgeTask:
             "network": network.settings.model_dump(mode="json"),
         }
 
-    def in_words(self, which: NDArray[np.int64]) -> str:
+    def in_words(self, batch: NDArray[np.int64]) -> str:
         """The edges' numbers."""
-        return some_of("the edges", which)
+        return some_of("the edges", batch)
 
 
 def _comparable(vectors: Tensor, settings: LightGCNTraining) -> Tensor:

@@ -66,6 +66,13 @@ class LightGCNTraining(LoopSettings):
             "batch's customers and articles, halved, a mean over the edges; the paper has 1e-4."
         ),
     )
+    fan_out: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description=(
+            "Neighbours that are drawn of each node around a batch, for graphs too large to pass "
+            "vectors along all edges at each step; null: all edges, as in the paper."
+        ),
+    )
     edge_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Share of the edges that a step passes nothing along."
     )

@@ -167,16 +167,39 @@ def neighbours_before(
         which that cuts, those that lie last in the row are taken.
     """
     starts, ends = adjacency.offsets[nodes], adjacency.ends_before(nodes, days)
-    known = ends - starts
-    lengths = np.minimum(known, fan_out)
     if rng is None:
+        lengths = np.minimum(ends - starts, fan_out)
         return Neighbours(lengths, ranges(ends - lengths, lengths))
+    places, lengths = some_of_rows(starts, ends - starts, fan_out, rng)
+    return Neighbours(lengths, places)
+
+
+def some_of_rows(
+    starts: npt.NDArray[np.int64],
+    known: npt.NDArray[np.int64],
+    fan_out: int,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draw places of rows, any being as likely as any other and none twice.
+
+    Parameters
+    ----------
+    starts, known
+        int64, shape (n,): where each row begins, and how long it is.
+    fan_out
+        How many of each at most.
+
+    Returns
+    -------
+    The places, int64, row after row and rising in each, and how many are of each, shape (n,).
+    """
+    lengths = np.minimum(known, fan_out)
     places = ranges(starts, lengths)
     (chosen,) = np.nonzero(known > fan_out)
     drawn = _subsets(known[chosen], fan_out, rng) + starts[chosen, None]
     first = (np.cumsum(lengths) - lengths)[chosen, None]
     places[first + np.arange(fan_out)] = drawn
-    return Neighbours(lengths, places)
+    return places, lengths
 
 
 def edges_before(

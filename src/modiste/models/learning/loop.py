@@ -113,6 +113,12 @@ def shuffled(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.in
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(numbers)
 
 
+def slices(order: NDArray[np.int64], batch: int, start: int) -> Iterator[NDArray[np.int64]]:
+    """``batch`` examples after the other, from the ``start``-th such batch on."""
+    for first in range(start * batch, len(order), batch):
+        yield order[first : first + batch]
+
+
 @dataclass
 class _Progress:
     """Where a training stands: all of it that is not a tensor."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from modiste.errors import DataError
 from modiste.models.learning.epochs import Epoch
-from modiste.models.learning.loop import shuffled, some_of, train_task
+from modiste.models.learning.loop import shuffled, slices, some_of, train_task
 from modiste.models.learning.losses import (
     SharedArticles,
     binary_cross_entropy,
@@ -109,10 +109,8 @@ class NextItemTask:
 
     def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
         """Numbers of histories with something to predict, each once."""
-        order = shuffled(self.trainable, self.settings.seed, epoch)
-        for number in range(start, self.steps_an_epoch):
-            first = number * self.settings.batch
-            yield order[first : first + self.settings.batch]
+        settings = self.settings
+        return slices(shuffled(self.trainable, settings.seed, epoch), settings.batch, start)
 
     def loss(
         self,
