@@ -21,6 +21,7 @@ from modiste.data.dataset import CustomerBatch, History
 from modiste.errors import ConfigError
 from modiste.evaluation.protocol import Recommender, rank_by_score
 from modiste.models.co_visitation import CoVisitation, CoVisitationSettings
+from modiste.models.combined.settings import CombinedSettings
 from modiste.models.content import Content, ContentSettings
 from modiste.models.graph.sage_settings import GraphSettings
 from modiste.models.other_colours import OtherColours, OtherColoursSettings
@@ -82,6 +83,10 @@ class BlendSettings(BaseModel):
         default=GraphSettings(),
         description="What customers of a like neighbourhood bought next: a graph neural network.",
     )
+    combined: CombinedSettings = Field(
+        default=CombinedSettings(),
+        description="SASRec's and the graph network's vectors as one, where both are enabled.",
+    )
     candidates: Annotated[int, Field(ge=1)] = Field(
         default=50,
         description="Articles that each recommender proposes to the blend for a customer.",
@@ -114,12 +119,13 @@ class BlendSettings(BaseModel):
 
     @model_validator(mode="after")
     def _networks_are_enabled(self) -> Self:
-        for name in NETWORKS:
-            if name in self.weights and name not in self.enabled_networks:
-                raise ValueError(
-                    f"models.weights names {name}, which is not enabled: set models.{name}.enabled "
-                    "to true, or leave the weight out"
-                )
+        for name in self.weights:
+            for network in _networks_of(name):
+                if network not in self.enabled_networks:
+                    raise ValueError(
+                        f"models.weights names {name}, and {network} is not enabled: set "
+                        f"models.{network}.enabled to true, or leave the weight out"
+                    )
         return self
 
     @property
@@ -161,6 +167,21 @@ def _gnn(settings: BlendSettings, made: Artifacts) -> Recommender:
     )
 
 
+def _combined(settings: BlendSettings, made: Artifacts) -> Recommender:
+    from modiste.models.combined.recommender import CombinedRecommender
+    from modiste.models.graph.recommender import GraphRecommender
+    from modiste.models.sasrec.recommender import SASRecRecommender
+
+    return CombinedRecommender(
+        settings.combined,
+        SASRecRecommender(
+            settings.sasrec, settings.popularity, made.vectors, made.trained.get("sasrec")
+        ),
+        GraphRecommender(settings.gnn, settings.popularity, made.vectors, made.trained.get("gnn")),
+        made.trained.get("combined"),
+    )
+
+
 # Every recommender: its name, and how it is made of the settings and of what earlier stages made. A
 # new one is registered here.
 RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
@@ -176,13 +197,24 @@ RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
     "content": lambda all_, made: Content(made.vectors, all_.content, all_.popularity),
     "sasrec": _sasrec,
     "gnn": _gnn,
+    "combined": _combined,
 }
 
 # Those that are trained for long, and so only where they are enabled.
 NETWORKS = ("sasrec", "gnn")
 
+# What is made of all of them.
+COMBINED = "combined"
+
 # Those that can be fitted only with article vectors.
 NEED_VECTORS = frozenset({"content"})
+
+
+def _networks_of(recommender: str) -> tuple[str, ...]:
+    """The networks that it is made of."""
+    if recommender == COMBINED:
+        return NETWORKS
+    return (recommender,) if recommender in NETWORKS else ()
 
 
 def make_recommenders(
@@ -190,7 +222,8 @@ def make_recommenders(
 ) -> dict[str, Recommender]:
     """Every recommender that is enabled and can be fitted, by its name, not fitted yet."""
     artifacts = artifacts or Artifacts()
-    left_out = set(NETWORKS) - set(settings.enabled_networks)
+    enabled = settings.enabled_networks
+    left_out = {name for name in RECOMMENDERS if not set(_networks_of(name)) <= set(enabled)}
     if artifacts.vectors is None:
         left_out |= NEED_VECTORS
     return {

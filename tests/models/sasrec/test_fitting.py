@@ -297,7 +297,7 @@ def test_one_very_long_history_and_one_of_one_article(tmp_path: Path) -> None:
 
 
 def test_the_weight_needs_it_enabled() -> None:
-    with pytest.raises(ConfigError, match="names sasrec, which is not enabled"):
+    with pytest.raises(ConfigError, match="names sasrec, and sasrec is not enabled"):
         load_config(overrides=["models.weights.sasrec=1"])
 
 

@@ -40,6 +40,12 @@ class GraphRecommender:
         Folder of a :class:`TrainedGraph` that was learned from earlier days of this shop: it is
         then not trained, but asked as of the history's date, what was bought since included. None:
         :meth:`fit` trains one.
+
+    Attributes
+    ----------
+    article_offsets
+        float32, shape (n_articles,): what is added to an article's score, minus infinity where it
+        is not on sale.
     """
 
     def __init__(
@@ -92,7 +98,7 @@ class GraphRecommender:
         offsets: NDArray[np.float32],
     ) -> Self:
         """Ask this network, of articles that stand so."""
-        self._network, self._states, self._offsets = network, states, offsets
+        self._network, self._states, self.article_offsets = network, states, offsets
         self._encoder = None if network is None else CustomerEncoder(network.network, states)
         self._on_sale = OnSale(self.article_vectors, offsets[: len(self.article_vectors)])
         return self
@@ -149,7 +155,7 @@ class GraphRecommender:
 
     def save(self, folder: Path) -> None:
         """Write the network, if anything was learned, how articles stand, and what is on sale."""
-        np.save(folder / _OFFSETS, self._offsets)
+        np.save(folder / _OFFSETS, self.article_offsets)
         if self._network is not None:
             self._network.save(folder)
             np.save(folder / _STATES, np.stack(self._states))
