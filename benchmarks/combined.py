@@ -77,7 +77,7 @@ def main() -> None:
             ("gnn", fit_graph, options.gnn_epochs),
         ):
             folder = options.networks / f"{name}-{options.trained_as_of}-{epochs}"
-            learn = partial(fit, earlier, getattr(models, name), models.popularity, vectors)  # type: ignore[operator]
+            learn = partial(fit, earlier, getattr(models, name), models.popularity, vectors)
             seconds[name] = train(learn, folder, epochs)
             trained[name] = folder / "network"
         window = Window(options.as_of, options.horizon)

@@ -3,6 +3,8 @@
 ========================  =========================================================================
 ``train_NAME_earlier``    as of a date before all windows that are chosen or reported on
 ``train_NAME``            as of the submission's date, for as many epochs as were best before
+``learn_gate``            how much each counts for a customer, where ``combined`` is gated: once, on
+                          the days after the earlier networks' date and before all windows
 ========================  =========================================================================
 
 One network serves all windows: it is older than each of them, so it knows nothing of what is asked,
@@ -13,15 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modiste.data.dataset import Dataset
 from modiste.engine.stages import Run
-from modiste.errors import DataError
+from modiste.errors import ConfigError, DataError
 from modiste.evaluation.splits import Split
-from modiste.models.blend import NETWORKS, BlendSettings
+from modiste.models.blend import COMBINED, NETWORKS, BlendSettings
 from modiste.models.learning.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
 
@@ -37,7 +39,9 @@ def stages_of(network: str) -> tuple[str, str]:
     return f"train_{network}_earlier", f"train_{network}"
 
 
-STAGES = tuple(stage for network in NETWORKS for stage in stages_of(network))
+GATE = "learn_gate"
+
+STAGES = (*(stage for network in NETWORKS for stage in stages_of(network)), GATE)
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,11 @@ def run_training_stages(
     reduced
         Folder of the articles' vectors; None: there are none.
     """
-    earlier, submit = {}, {}
+    earlier: dict[str, Path] = {}
+    submit: dict[str, Path] = {}
     earliest = _before_all(windows)
+    if gated(settings):
+        _require_days_for_the_gate(earliest, windows, settings.combined.gate.days)
     for name in settings.enabled_networks:
         of_network = getattr(settings, name)
         settings_of = {
@@ -114,7 +121,61 @@ def run_training_stages(
             code=_CODE,
             needs=[*needs, before],
         )
+    if gated(settings):
+        gate = run.stage(
+            GATE,
+            lambda folder: _learn_gate(dataset, earliest, settings, reduced, earlier, folder),
+            settings={"combined": settings.combined.model_dump(mode="json"), "as_of": earliest},
+            code=_CODE,
+            needs=[
+                "ingest",
+                *(["reduce"] if reduced is not None else []),
+                *(stages_of(name)[0] for name in NETWORKS),
+            ],
+        )
+        return TrainingStages({**earlier, COMBINED: gate}, {**submit, COMBINED: gate})
     return TrainingStages(earlier, submit)
+
+
+def gated(settings: BlendSettings) -> bool:
+    """Whether a gate is to be learned."""
+    both = len(settings.enabled_networks) == len(NETWORKS)
+    return both and settings.combined.way == "gated"
+
+
+def _require_days_for_the_gate(earliest: date, windows: Split, days: int) -> None:
+    """What the gate is learned on must be over before any window begins."""
+    asked = (*windows.selection, *windows.reported)
+    first = min(*(window.as_of for window in asked), windows.submit)
+    if earliest + timedelta(days=days) > first:
+        raise ConfigError(
+            f"there are {(first - earliest).days} days between the networks' date and the first "
+            f"window, too few for the gate's {days}: lower models.combined.gate.days, or set "
+            "models.combined.way to concatenated"
+        )
+
+
+def _learn_gate(
+    dataset: Dataset,
+    earliest: date,
+    settings: BlendSettings,
+    reduced: Path | None,
+    trained: Mapping[str, Path],
+    folder: Path,
+) -> None:
+    """Learn the gate on the days from the earlier networks' date on, and save it."""
+    from modiste.models.combined.gate import learn_gate
+    from modiste.models.graph.recommender import GraphRecommender
+    from modiste.models.sasrec.recommender import SASRecRecommender
+
+    gate = settings.combined.gate
+    vectors = None if reduced is None else ArticleVectors.load(reduced)
+    learn_gate(
+        dataset.until(earliest + timedelta(days=gate.days)),
+        gate,
+        SASRecRecommender(settings.sasrec, settings.popularity, vectors, trained["sasrec"]),
+        GraphRecommender(settings.gnn, settings.popularity, vectors, trained["gnn"]),
+    ).save(folder)
 
 
 def _before_all(windows: Split) -> date:
