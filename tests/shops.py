@@ -12,6 +12,11 @@ import polars as pl
 from modiste.data import schema
 from modiste.data.manifest import LAYOUT, Manifest, TableAccount
 from modiste.models.blend import RECOMMENDERS, BlendSettings
+from modiste.models.graph.sage_settings import (
+    GraphSAGESettings,
+    GraphSettings,
+    GraphTrainingSettings,
+)
 from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings, TrainingSettings
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 
@@ -21,6 +26,13 @@ ALL_RECOMMENDERS = BlendSettings(
         enabled=True,
         network=NetworkSettings(dimensions=8, blocks=1, heads=2, max_length=8, time_gaps=True),
         training=TrainingSettings(negatives=30, batch=64, learning_rate=0.01, epochs=2),
+    ),
+    gnn=GraphSettings(
+        enabled=True,
+        network=GraphSAGESettings(dimensions=8, heads=2, articles_of_customer=6),
+        training=GraphTrainingSettings(
+            negatives=30, own_negatives=10, batch=64, learning_rate=0.01, epochs=2
+        ),
     ),
     weights=dict.fromkeys(RECOMMENDERS, 1.0),
 )

@@ -17,7 +17,9 @@ import numpy as np
 import polars as pl
 import pytest
 from distributed import LocalCluster
+from typer.testing import CliRunner
 
+from modiste.cli import app
 from modiste.config import load_config
 from modiste.data.synthetic import SCALES, write_shop
 from modiste.engine import Engine
@@ -40,8 +42,16 @@ SETTINGS = (
     "models.sasrec.training.epochs=2",
     "models.sasrec.training.checkpoint_steps=5",
     "models.weights.sasrec=1",
+    "models.gnn.enabled=true",
+    "models.gnn.network.dimensions=16",
+    "models.gnn.network.articles_of_customer=5",
+    "models.gnn.network.customers_of_article=3",
+    "models.gnn.training.days=60",
+    "models.gnn.training.epochs=2",
+    "models.gnn.training.checkpoint_steps=5",
+    "models.weights.gnn=1",
 )
-DONE = [stage for stage in STAGES if stage != "map"]
+DONE = [stage for stage in STAGES if stage not in ("map", "learn_gate")]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,6 +128,24 @@ def test_outputs(shop: Path, undisturbed: Path) -> None:
         metrics["map@12"]
         == metrics["test"]["models"]["blend"]["metrics"]["average_precision"]["mean"]
     )
+
+
+def test_who_is_like_a_customer_on_the_command_line(shop: Path, undisturbed: Path) -> None:
+    bought = pl.read_csv(shop / "transactions_train.csv", infer_schema=False)
+    customer = bought["customer_id"][0]
+    asked = ["similar", "--run", str(undisturbed), "--customer", customer, "-k", "3"]
+    printed = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+    assert printed.exit_code == 0, printed.output
+    assert customer not in printed.output  # ids are shortened
+    assert f"Like {customer[:12]}" in printed.output
+    answer = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)
+    near = {row["customer_id"] for row in answer["similar"]}
+    assert len(near) == 3
+    assert customer not in near
+    assert near <= set(bought["customer_id"])
+    assert len(answer["suggested"]) == 12
+    both = CliRunner().invoke(app, [*asked, "0108775015"])
+    assert "not for both" in str(both.exception)
 
 
 def test_the_parquet_says_the_same_as_the_submission(undisturbed: Path) -> None:

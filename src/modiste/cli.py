@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modiste import __version__
-from modiste.errors import ModisteError
+from modiste.errors import ConfigError, ModisteError
 
 if TYPE_CHECKING:
     from modiste.config import Config
@@ -223,8 +223,22 @@ def similar(
     images: Annotated[
         Path | None, typer.Option(help="Folder of product pictures for the page.")
     ] = None,
+    customer: Annotated[
+        str | None,
+        typer.Option(help="Id of a customer: who is most like it, and what they bought last."),
+    ] = None,
 ) -> None:
-    """Find articles that are like others, or like words: by what their texts say."""
+    """Find articles that are like others, or like words: by what their texts say.
+
+    With --customer: the customers whose vectors by the run's networks are nearest, what they bought
+    last, and the articles on sale that go best with the customer. A run keeps what that needs
+    unless it was told not to (--set privacy.similar_customers=false).
+    """
+    if customer is not None:
+        if articles or text or like or unlike:
+            raise ConfigError("ask for a customer, or for articles and words, not for both")
+        _similar_customers(run_, customer, k, as_json)
+        return
     from modiste.engine import atomic_file
     from modiste.lookup import ArticleLookup, Filters
     from modiste.report.console import print_similar, similar_json
@@ -247,6 +261,18 @@ def similar(
         typer.echo(similar_json(question, filters.in_words(), found))
     else:
         print_similar(question, filters.in_words(), found)
+
+
+def _similar_customers(run: Path, customer: str, k: int, as_json: bool) -> None:
+    from modiste.customer_lookup import CustomerLookup
+    from modiste.report.console import print_similar_customers, similar_customers_json
+
+    lookup = CustomerLookup.open(run)
+    found, suggested = lookup.similar(customer, k), lookup.suggested(customer)
+    if as_json:
+        typer.echo(similar_customers_json(customer, found, suggested))
+    else:
+        print_similar_customers(customer, found, suggested)
 
 
 @app.command()

@@ -49,6 +49,20 @@ class ReportSettings(BaseModel):
     )
 
 
+class PrivacySettings(BaseModel):
+    """What a run keeps of single customers beside what it needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    similar_customers: bool = Field(
+        default=True,
+        description=(
+            "Whether an index of customers is kept, with their ids and latest articles, so that "
+            "'modiste similar --customer' can show who is like one and what they bought."
+        ),
+    )
+
+
 class Config(BaseModel):
     """All settings of a run."""
 
@@ -81,6 +95,9 @@ class Config(BaseModel):
         default=EvaluationSettings(), description="What is measured, and how."
     )
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+    privacy: PrivacySettings = Field(
+        default=PrivacySettings(), description="What is kept of single customers."
+    )
 
 
 def presets() -> list[str]:

@@ -27,13 +27,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from modiste import __version__, article_stages, training_stages
 from modiste.article_stages import ArticleStages, embedded_images, run_article_stages
 from modiste.config import Config, dump_config
+from modiste.customer_lookup import CATALOGUE
+from modiste.customer_lookup import STAGE as NETWORK_INDEX
 from modiste.data.dataset import Dataset, Partition, Window
 from modiste.data.ingest import ingest
 from modiste.data.manifest import FILE_NAME as MANIFEST
@@ -54,7 +56,10 @@ from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.evaluation.splits import Split, split
 from modiste.models.blend import (
+    COMBINED,
+    NETWORKS,
     POPULARITY,
+    RECOMMENDERS,
     Artifacts,
     Blend,
     BlendSettings,
@@ -67,8 +72,11 @@ from modiste.models.popularity import Popularity
 from modiste.models.selection import select_settings
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from modiste.report.training import SASRecTraining
-from modiste.training_stages import TrainingStages, run_training_stages
+from modiste.report.training import NetworkTraining
+from modiste.training_stages import GATE, TrainingStages, gated, run_training_stages, stages_of
+
+if TYPE_CHECKING:
+    from modiste.models.network_index import VectorRecommender
 
 STAGES = (
     "ingest",
@@ -79,6 +87,7 @@ STAGES = (
     "evaluate",
     "fit",
     "recommend",
+    NETWORK_INDEX,
     "report",
 )
 
@@ -133,8 +142,16 @@ def run_pipeline(
             raise ConfigError(f"no stage '{stage}': there are {', '.join(STAGES)}")
         if stage in article_stages.STAGES and not config.vectors.enabled:
             raise ConfigError(f"stage '{stage}' needs article vectors: --set vectors.enabled=true")
-        if stage in training_stages.STAGES and not config.models.sasrec.enabled:
-            raise ConfigError(f"stage '{stage}' trains SASRec: --set models.sasrec.enabled=true")
+        for network in NETWORKS:
+            if stage in stages_of(network) and network not in config.models.enabled_networks:
+                raise ConfigError(
+                    f"stage '{stage}' trains a network that is not enabled: "
+                    f"--set models.{network}.enabled=true"
+                )
+        if stage == GATE and not gated(config.models):
+            raise ConfigError(
+                f"stage '{stage}' needs both networks and --set models.combined.way=gated"
+            )
     images = _images_of(data, config)
     if config.vectors.enabled:
         embedded_images(config.vectors, images)  # what is missing is said before the ingest
@@ -148,17 +165,14 @@ def run_pipeline(
             if config.vectors.enabled
             else None
         )
-        trained = (
-            run_training_stages(
-                run, dataset, config.models, windows, None if articles is None else articles.reduced
-            )
-            if config.models.sasrec.enabled
-            else None
+        trained = run_training_stages(
+            run, dataset, config.models, windows, None if articles is None else articles.reduced
         )
-        artifacts = _artifacts_of(articles, trained.earlier if trained else None)
-        made = ["reduce"] if articles else []
-        made += ["train_earlier"] if trained else []
-        made_to_submit = [*made, "train"] if trained else made
+        artifacts = _artifacts_of(articles, trained.earlier)
+        networks = [stages_of(network) for network in config.models.enabled_networks]
+        made = [*(["reduce"] if articles else []), *(earlier for earlier, _ in networks)]
+        made += [GATE] if gated(config.models) else []
+        made_to_submit = [*made, *(submit for _, submit in networks)]
 
         def choose_on(name: str, chosen_on: tuple[Window, ...]) -> Path:
             return run.stage(
@@ -198,7 +212,7 @@ def run_pipeline(
                 windows.submit,
                 chosen,
                 folder,
-                _artifacts_of(articles, trained.submit if trained else None)(),
+                _artifacts_of(articles, trained.submit)(),
             ),
             settings={"submit": windows.submit},
             code=_CODE,
@@ -211,6 +225,25 @@ def run_pipeline(
             code=_CODE,
             needs=["ingest", "fit"],
         )
+        if config.models.enabled_networks:
+            run.stage(
+                NETWORK_INDEX,
+                lambda folder: index_networks(
+                    dataset,
+                    windows.submit,
+                    config,
+                    folder,
+                    _artifacts_of(articles, trained.submit)(),
+                ),
+                settings={
+                    "submit": windows.submit,
+                    "models": config.models.model_dump(mode="json"),
+                    "index": config.vectors.index.model_dump(mode="json"),
+                    "privacy": config.privacy.model_dump(mode="json"),
+                },
+                code=(*_CODE, "modiste.vectors"),
+                needs=["ingest", *made_to_submit],
+            )
         ceiling = _ceiling_of(data)
         timings = {name: run.timings()[name] for name in STAGES[:-1] if name in run.timings()}
         reported = run.stage(
@@ -285,9 +318,11 @@ def _run_article_stages(
     )
 
 
-def _artifacts_of(articles: ArticleStages | None, sasrec: Path | None) -> Callable[[], Artifacts]:
+def _artifacts_of(
+    articles: ArticleStages | None, trained: Mapping[str, Path]
+) -> Callable[[], Artifacts]:
     """What recommenders are made of; read where it is used: a run of one early stage has none."""
-    return lambda: Artifacts(None if articles is None else articles.vectors(), sasrec)
+    return lambda: Artifacts(None if articles is None else articles.vectors(), trained)
 
 
 # What the stages after the ingest are made by.
@@ -473,12 +508,43 @@ def report(
         images=images,
         seed=config.report.seed,
         ceiling=ceiling,
-        sasrec=None
+        trainings=[]
         if trained is None
-        else SASRecTraining.load(
-            trained.earlier, trained.submit, config.models.sasrec.validation_days
-        ),
+        else [
+            NetworkTraining.load(
+                name,
+                trained.earlier[name],
+                trained.submit[name],
+                getattr(config.models, name).validation_days,
+            )
+            for name in config.models.enabled_networks
+        ],
     )
+
+
+def index_networks(
+    dataset: Dataset, as_of: date, config: Config, folder: Path, artifacts: Artifacts
+) -> None:
+    """Write the networks' vectors of all articles and customers, and Faiss indices of both.
+
+    Of both networks combined where both are enabled, else of the one.
+    """
+    from modiste.models.network_index import write_network_index  # Faiss takes a second
+
+    models = config.models
+    enabled = models.enabled_networks
+    name = COMBINED if len(enabled) == len(NETWORKS) else enabled[0]
+    history = dataset.until(as_of)
+    recommender = cast("VectorRecommender", RECOMMENDERS[name](models, artifacts).fit(history))
+    write_network_index(
+        recommender,
+        history,
+        config.vectors.index,
+        {"network": name, "as_of": as_of.isoformat()},
+        folder,
+        similar_customers=config.privacy.similar_customers,
+    )
+    history.articles.write_parquet(folder / CATALOGUE)
 
 
 def evaluate_submission(

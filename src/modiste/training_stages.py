@@ -1,9 +1,11 @@
-"""The stages of a run that train networks.
+"""The stages of a run that train networks, for each recommender that is one and is enabled.
 
-=================  =================================================================================
-``train_earlier``  SASRec as of a date before all windows that are chosen or reported on
-``train``          SASRec as of the submission's date, for as many epochs as were best before
-=================  =================================================================================
+========================  =========================================================================
+``train_NAME_earlier``    as of a date before all windows that are chosen or reported on
+``train_NAME``            as of the submission's date, for as many epochs as were best before
+``learn_gate``            how much each counts for a customer, where ``combined`` is gated: once, on
+                          the days after the earlier networks' date and before all windows
+========================  =========================================================================
 
 One network serves all windows: it is older than each of them, so it knows nothing of what is asked,
 and what is in fashion comes from the popularity as of the window's date.
@@ -11,37 +13,51 @@ and what is in fashion comes from the popularity as of the window's date.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modiste.data.dataset import Dataset
 from modiste.engine.stages import Run
-from modiste.errors import DataError
+from modiste.errors import ConfigError, DataError
 from modiste.evaluation.splits import Split
-from modiste.models.blend import BlendSettings
+from modiste.models.blend import COMBINED, NETWORKS, BlendSettings
 from modiste.models.learning.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
 
-STAGES = ("train_earlier", "train")
+if TYPE_CHECKING:
+    from modiste.models.graph.fitting import TrainedGraph
+    from modiste.models.sasrec.fitting import TrainedNetwork
 
 _CODE = ("modiste.engine", "modiste.data", "modiste.models", __name__)
 
 
+def stages_of(network: str) -> tuple[str, str]:
+    """The two stages of a network: that as of an earlier date, and that of the submission."""
+    return f"train_{network}_earlier", f"train_{network}"
+
+
+GATE = "learn_gate"
+
+STAGES = (*(stage for network in NETWORKS for stage in stages_of(network)), GATE)
+
+
 @dataclass(frozen=True)
 class TrainingStages:
-    """Folders of what the stages have made.
+    """Folders of what the stages have made, by recommender.
 
     Attributes
     ----------
     earlier
-        Of the network that is asked on the windows.
+        Of the networks that are asked on the windows.
     submit
-        Of that which is asked for the submission.
+        Of those that are asked for the submission.
     """
 
-    earlier: Path
-    submit: Path
+    earlier: Mapping[str, Path]
+    submit: Mapping[str, Path]
 
 
 def run_training_stages(
@@ -51,7 +67,7 @@ def run_training_stages(
     windows: Split,
     reduced: Path | None,
 ) -> TrainingStages:
-    """Do those stages that are not up to date.
+    """Do those stages of the enabled networks that are not up to date.
 
     Parameters
     ----------
@@ -66,37 +82,100 @@ def run_training_stages(
     reduced
         Folder of the articles' vectors; None: there are none.
     """
-    with_vectors = ["reduce"] if reduced is not None and settings.sasrec.content else []
+    earlier: dict[str, Path] = {}
+    submit: dict[str, Path] = {}
     earliest = _before_all(windows)
-    settings_of = {
-        "sasrec": settings.sasrec.model_dump(mode="json"),
-        "popularity": settings.popularity.model_dump(mode="json"),
-    }
-    earlier = run.stage(
-        "train_earlier",
-        lambda folder: train(
-            dataset, earliest, settings, reduced, folder, run.checkpoints("train_earlier")
-        ),
-        settings={**settings_of, "as_of": earliest},
-        code=_CODE,
-        needs=["ingest", *with_vectors],
-    )
-    submit = run.stage(
-        "train",
-        lambda folder: train(
-            dataset,
-            windows.submit,
-            settings,
-            reduced,
-            folder,
-            run.checkpoints("train"),
-            epochs=NetworkDescription.load(earlier).best_epoch,
-        ),
-        settings={**settings_of, "as_of": windows.submit},
-        code=_CODE,
-        needs=["ingest", *with_vectors, "train_earlier"],
-    )
+    if gated(settings):
+        _require_days_for_the_gate(earliest, windows, settings.combined.gate.days)
+    for name in settings.enabled_networks:
+        of_network = getattr(settings, name)
+        settings_of = {
+            name: of_network.model_dump(mode="json"),
+            "popularity": settings.popularity.model_dump(mode="json"),
+        }
+        vectors = reduced if of_network.content else None
+        needs = ["ingest"] if vectors is None else ["ingest", "reduce"]
+        before, after = stages_of(name)
+        earlier[name] = run.stage(
+            before,
+            lambda folder, name=name, vectors=vectors, stage=before: train(  # type: ignore[misc]
+                name, dataset, earliest, settings, vectors, folder, run.checkpoints(stage)
+            ),
+            settings={**settings_of, "as_of": earliest},
+            code=_CODE,
+            needs=needs,
+        )
+        submit[name] = run.stage(
+            after,
+            lambda folder, name=name, vectors=vectors, stage=after: train(  # type: ignore[misc]
+                name,
+                dataset,
+                windows.submit,
+                settings,
+                vectors,
+                folder,
+                run.checkpoints(stage),
+                epochs=NetworkDescription.load(earlier[name]).best_epoch,
+            ),
+            settings={**settings_of, "as_of": windows.submit},
+            code=_CODE,
+            needs=[*needs, before],
+        )
+    if gated(settings):
+        gate = run.stage(
+            GATE,
+            lambda folder: _learn_gate(dataset, earliest, settings, reduced, earlier, folder),
+            settings={"combined": settings.combined.model_dump(mode="json"), "as_of": earliest},
+            code=_CODE,
+            needs=[
+                "ingest",
+                *(["reduce"] if reduced is not None else []),
+                *(stages_of(name)[0] for name in NETWORKS),
+            ],
+        )
+        return TrainingStages({**earlier, COMBINED: gate}, {**submit, COMBINED: gate})
     return TrainingStages(earlier, submit)
+
+
+def gated(settings: BlendSettings) -> bool:
+    """Whether a gate is to be learned."""
+    both = len(settings.enabled_networks) == len(NETWORKS)
+    return both and settings.combined.way == "gated"
+
+
+def _require_days_for_the_gate(earliest: date, windows: Split, days: int) -> None:
+    """What the gate is learned on must be over before any window begins."""
+    asked = (*windows.selection, *windows.reported)
+    first = min(*(window.as_of for window in asked), windows.submit)
+    if earliest + timedelta(days=days) > first:
+        raise ConfigError(
+            f"there are {(first - earliest).days} days between the networks' date and the first "
+            f"window, too few for the gate's {days}: lower models.combined.gate.days, or set "
+            "models.combined.way to concatenated"
+        )
+
+
+def _learn_gate(
+    dataset: Dataset,
+    earliest: date,
+    settings: BlendSettings,
+    reduced: Path | None,
+    trained: Mapping[str, Path],
+    folder: Path,
+) -> None:
+    """Learn the gate on the days from the earlier networks' date on, and save it."""
+    from modiste.models.combined.gate import learn_gate
+    from modiste.models.graph.recommender import GraphRecommender
+    from modiste.models.sasrec.recommender import SASRecRecommender
+
+    gate = settings.combined.gate
+    vectors = None if reduced is None else ArticleVectors.load(reduced)
+    learn_gate(
+        dataset.until(earliest + timedelta(days=gate.days)),
+        gate,
+        SASRecRecommender(settings.sasrec, settings.popularity, vectors, trained["sasrec"]),
+        GraphRecommender(settings.gnn, settings.popularity, vectors, trained["gnn"]),
+    ).save(folder)
 
 
 def _before_all(windows: Split) -> date:
@@ -111,6 +190,7 @@ def _before_all(windows: Split) -> date:
 
 
 def train(
+    network: str,
     dataset: Dataset,
     as_of: date,
     settings: BlendSettings,
@@ -119,18 +199,30 @@ def train(
     checkpoints: Path,
     epochs: int | None = None,
 ) -> None:
-    """Train SASRec as of a date and save it: see :func:`modiste.models.sasrec.fitting.fit_network`.
+    """Train a recommender's network as of a date and save it.
+
+    Parameters
+    ----------
+    network
+        One of ``NETWORKS``.
+    epochs
+        See :func:`modiste.models.sasrec.fitting.fit_network`.
 
     Raises
     ------
     DataError
-        When there is no order to learn from.
+        When there is nothing to learn from.
     """
-    from modiste.models.sasrec.fitting import fit_network  # PyTorch takes seconds
+    from modiste.models.graph.fitting import fit_graph  # PyTorch takes seconds
+    from modiste.models.sasrec.fitting import fit_network
 
-    trained = fit_network(
+    fitters: dict[str, Callable[..., TrainedNetwork | TrainedGraph | None]] = {
+        "sasrec": fit_network,
+        "gnn": fit_graph,
+    }
+    trained = fitters[network](
         dataset.until(as_of),
-        settings.sasrec,
+        getattr(settings, network),
         settings.popularity,
         None if reduced is None else ArticleVectors.load(reduced),
         epochs=epochs,
@@ -139,6 +231,6 @@ def train(
     if trained is None:
         raise DataError(
             f"nobody bought on two days before {as_of}, so there is no order to learn: give more "
-            "of the past, or go without (--set models.sasrec.enabled=false)"
+            f"of the past, or go without (--set models.{network}.enabled=false)"
         )
     trained.save(folder)

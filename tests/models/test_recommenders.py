@@ -17,7 +17,10 @@ from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.engine import Engine
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
 from modiste.models.blend import RECOMMENDERS, Artifacts, Blend
+from modiste.models.combined.recommender import CombinedRecommender
+from modiste.models.combined.settings import CombinedSettings, GateSettings
 from modiste.models.content import Content, ContentSettings
+from modiste.models.graph.recommender import GraphRecommender
 from modiste.models.sasrec.recommender import SASRecRecommender
 from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
@@ -25,12 +28,17 @@ AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
 
 VECTORS = some_vectors(SMALL_SHOP_ARTICLES)
 
+GATED = ALL_RECOMMENDERS.model_copy(
+    update={"combined": CombinedSettings(way="gated", gate=GateSettings(steps=5))}
+)
+
 MAKERS: dict[str, Callable[[], Recommender]] = {
     **{
         name: partial(make, ALL_RECOMMENDERS, Artifacts(VECTORS))
         for name, make in RECOMMENDERS.items()
     },
     "content with never sold": partial(Content, VECTORS, ContentSettings(never_sold=True)),
+    "gated": partial(RECOMMENDERS["combined"], GATED, Artifacts(VECTORS)),
     "blend": Blend,
     "blend of all": partial(Blend, ALL_RECOMMENDERS, Artifacts(VECTORS)),
 }
@@ -39,11 +47,14 @@ MAKERS: dict[str, Callable[[], Recommender]] = {
 LOADERS: dict[str, Callable[[], Recommender]] = {
     "content": Content,
     "sasrec": SASRecRecommender,
+    "gnn": GraphRecommender,
+    "combined": CombinedRecommender,
+    "gated": CombinedRecommender,
     "blend of all": Blend,
 }
 
 # Matrix products add up in another order when there are others in the batch: the last bits differ.
-INEXACT = {"sasrec", "blend of all"}
+INEXACT = {"sasrec", "gnn", "combined", "gated", "blend of all"}
 
 every_recommender = pytest.mark.parametrize("name", MAKERS)
 

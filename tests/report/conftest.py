@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
-from modiste.report.training import SASRecTraining
+from modiste.report.training import NetworkTraining
 from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
 FIRST_DAY = date(2020, 6, 1)
@@ -46,7 +47,8 @@ TRIALS = pl.DataFrame(
 )
 
 
-SASREC = SASRecTraining(
+SASREC = NetworkTraining(
+    name="sasrec",
     earlier=NetworkDescription(
         as_of=TEST.as_of - timedelta(days=7),
         network=ALL_RECOMMENDERS.sasrec.network.model_dump(mode="json"),
@@ -82,7 +84,7 @@ class SmallRun:
         timings: dict[str, dict[str, float]] = TIMINGS,
         customers: int = 6,
         ceiling: float | None = 0.4,
-        sasrec: SASRecTraining | None = SASREC,
+        trainings: Sequence[NetworkTraining] = (SASREC,),
     ) -> str:
         """Write the page; give its text back."""
         write_run_report(
@@ -97,7 +99,7 @@ class SmallRun:
             images=self.images,
             seed=3,
             ceiling=ceiling,
-            sasrec=sasrec,
+            trainings=trainings,
         )
         return target.read_text(encoding="utf-8")
 
@@ -142,7 +144,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
 
 
 @pytest.fixture(scope="session")
-def sasrec() -> SASRecTraining:
+def sasrec() -> NetworkTraining:
     """How the page says that SASRec was trained."""
     return SASREC
 

@@ -10,7 +10,7 @@ total, or taking ranks, would throw just that away, and measured worse. Weights 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -21,7 +21,9 @@ from modiste.data.dataset import CustomerBatch, History
 from modiste.errors import ConfigError
 from modiste.evaluation.protocol import Recommender, rank_by_score
 from modiste.models.co_visitation import CoVisitation, CoVisitationSettings
+from modiste.models.combined.settings import CombinedSettings
 from modiste.models.content import Content, ContentSettings
+from modiste.models.graph.sage_settings import GraphSettings
 from modiste.models.other_colours import OtherColours, OtherColoursSettings
 from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.popularity_by_age import PopularityByAge, PopularityByAgeSettings
@@ -77,6 +79,14 @@ class BlendSettings(BaseModel):
         default=SASRecSettings(),
         description="What comes next in the order of a customer's purchases: a neural network.",
     )
+    gnn: GraphSettings = Field(
+        default=GraphSettings(),
+        description="What customers of a like neighbourhood bought next: a graph neural network.",
+    )
+    combined: CombinedSettings = Field(
+        default=CombinedSettings(),
+        description="SASRec's and the graph network's vectors as one, where both are enabled.",
+    )
     candidates: Annotated[int, Field(ge=1)] = Field(
         default=50,
         description="Articles that each recommender proposes to the blend for a customer.",
@@ -108,13 +118,20 @@ class BlendSettings(BaseModel):
         return {name: weights[name] for name in RECOMMENDERS if name in weights}
 
     @model_validator(mode="after")
-    def _sasrec_is_enabled(self) -> Self:
-        if "sasrec" in self.weights and not self.sasrec.enabled:
-            raise ValueError(
-                "models.weights names sasrec, which is not enabled: set models.sasrec.enabled to "
-                "true, or leave the weight out"
-            )
+    def _networks_are_enabled(self) -> Self:
+        for name in self.weights:
+            for network in _networks_of(name):
+                if network not in self.enabled_networks:
+                    raise ValueError(
+                        f"models.weights names {name}, and {network} is not enabled: set "
+                        f"models.{network}.enabled to true, or leave the weight out"
+                    )
         return self
+
+    @property
+    def enabled_networks(self) -> list[str]:
+        """Names of the recommenders that have to be trained, and are."""
+        return [name for name in NETWORKS if getattr(self, name).enabled]
 
 
 @dataclass(frozen=True)
@@ -125,19 +142,44 @@ class Artifacts:
     ----------
     vectors
         Of the shop's articles.
-    sasrec
-        Folder of a network that was trained as of an earlier date: see
-        :class:`~modiste.models.sasrec.recommender.SASRecRecommender`.
+    trained
+        By recommender, folders of networks that were trained as of an earlier date; one that has
+        none is trained when it is fitted.
     """
 
     vectors: ArticleVectors | None = None
-    sasrec: Path | None = None
+    trained: Mapping[str, Path] = field(default_factory=dict)
 
 
 def _sasrec(settings: BlendSettings, made: Artifacts) -> Recommender:
     from modiste.models.sasrec.recommender import SASRecRecommender  # PyTorch takes seconds
 
-    return SASRecRecommender(settings.sasrec, settings.popularity, made.vectors, made.sasrec)
+    return SASRecRecommender(
+        settings.sasrec, settings.popularity, made.vectors, made.trained.get("sasrec")
+    )
+
+
+def _gnn(settings: BlendSettings, made: Artifacts) -> Recommender:
+    from modiste.models.graph.recommender import GraphRecommender  # PyTorch takes seconds
+
+    return GraphRecommender(
+        settings.gnn, settings.popularity, made.vectors, made.trained.get("gnn")
+    )
+
+
+def _combined(settings: BlendSettings, made: Artifacts) -> Recommender:
+    from modiste.models.combined.recommender import CombinedRecommender
+    from modiste.models.graph.recommender import GraphRecommender
+    from modiste.models.sasrec.recommender import SASRecRecommender
+
+    return CombinedRecommender(
+        settings.combined,
+        SASRecRecommender(
+            settings.sasrec, settings.popularity, made.vectors, made.trained.get("sasrec")
+        ),
+        GraphRecommender(settings.gnn, settings.popularity, made.vectors, made.trained.get("gnn")),
+        made.trained.get("combined"),
+    )
 
 
 # Every recommender: its name, and how it is made of the settings and of what earlier stages made. A
@@ -154,10 +196,25 @@ RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
     "co_visitation": lambda all_, _: CoVisitation(all_.co_visitation, all_.popularity),
     "content": lambda all_, made: Content(made.vectors, all_.content, all_.popularity),
     "sasrec": _sasrec,
+    "gnn": _gnn,
+    "combined": _combined,
 }
+
+# Those that are trained for long, and so only where they are enabled.
+NETWORKS = ("sasrec", "gnn")
+
+# What is made of all of them.
+COMBINED = "combined"
 
 # Those that can be fitted only with article vectors.
 NEED_VECTORS = frozenset({"content"})
+
+
+def _networks_of(recommender: str) -> tuple[str, ...]:
+    """The networks that it is made of."""
+    if recommender == COMBINED:
+        return NETWORKS
+    return (recommender,) if recommender in NETWORKS else ()
 
 
 def make_recommenders(
@@ -165,7 +222,8 @@ def make_recommenders(
 ) -> dict[str, Recommender]:
     """Every recommender that is enabled and can be fitted, by its name, not fitted yet."""
     artifacts = artifacts or Artifacts()
-    left_out = set() if settings.sasrec.enabled else {"sasrec"}
+    enabled = settings.enabled_networks
+    left_out = {name for name in RECOMMENDERS if not set(_networks_of(name)) <= set(enabled)}
     if artifacts.vectors is None:
         left_out |= NEED_VECTORS
     return {

@@ -16,7 +16,7 @@ import polars as pl
 
 from modiste.report.results import Group, WindowScores, long_day, long_days, readable
 from modiste.report.shop import ShopStatistics
-from modiste.report.training import SASRecTraining
+from modiste.report.training import NetworkTraining
 
 Figure = dict[str, Any]
 
@@ -119,29 +119,29 @@ def search(trials: pl.DataFrame, title: str) -> Figure:
     }
 
 
-def training(sasrec: SASRecTraining) -> list[Plot]:
+def training(network: NetworkTraining) -> list[Plot]:
     """Give the plots of the epochs that were tried; none where none could be validated.
 
     Returns
     -------
     For each plot its name, its title, a sentence that says what it shows, and the figure.
     """
-    if not sasrec.epochs:
+    if not network.epochs:
         return []
-    days = long_days(sasrec.validation)
-    best = sasrec.earlier.best_epoch
-    losses = {epoch.epoch: epoch.loss for epoch in sasrec.epochs}
-    ndcgs = {epoch.epoch: epoch.ndcg for epoch in sasrec.epochs if epoch.ndcg is not None}
+    days = long_days(network.validation)
+    best = network.earlier.best_epoch
+    losses = {epoch.epoch: epoch.loss for epoch in network.epochs}
+    ndcgs = {epoch.epoch: epoch.ndcg for epoch in network.epochs if epoch.ndcg is not None}
     return [
         (
-            "training-loss",
+            f"{network.name}-loss",
             "Loss by epoch",
             f"Mean loss of each epoch on the days before {days}. The chosen epoch, {best}, is the "
             f"large dot, with {losses[best]:.4f}.",
             _by_epoch(losses, best, "loss"),
         ),
         (
-            "training-ndcg",
+            f"{network.name}-ndcg",
             "NDCG@10 by epoch",
             f"NDCG@10 on {days}: one article of what each customer bought next is to stand among "
             f"the first ten. The chosen epoch, {best}, is the large dot, with {ndcgs[best]:.4f}.",

@@ -29,7 +29,7 @@ from modiste.report.results import (
     signed,
 )
 from modiste.report.shop import ShopStatistics
-from modiste.report.training import SASRecTraining
+from modiste.report.training import NetworkTraining
 
 # Sources have a colour each, in the order of the weights; there are as many in the style sheet.
 _SOURCE_COLOURS = 8
@@ -61,8 +61,8 @@ class RunReport:
         Expected MAP of the best possible recommendations, where the truth is known.
     pictures_left_out
         Number of photographs that were too large to embed.
-    sasrec
-        How SASRec was trained, or None: it was not.
+    trainings
+        How the networks were trained, for each recommender that is one.
     """
 
     metrics: RunMetrics
@@ -75,7 +75,7 @@ class RunReport:
     chosen: str
     ceiling: float | None = None
     pictures_left_out: int = 0
-    sasrec: SASRecTraining | None = None
+    trainings: Sequence[NetworkTraining] = ()
 
 
 def write_report(target: Path, report: RunReport) -> None:
@@ -134,7 +134,7 @@ def render_report(report: RunReport) -> str:
         sources=used,
         search=None if report.trials is None else figures.search(report.trials, map_title),
         moves=[] if report.trials is None else report.trials.filter(pl.col("taken")).to_dicts(),
-        training_figures=[] if report.sasrec is None else figures.training(report.sasrec),
+        training_figures={one.name: figures.training(one) for one in report.trainings},
         shop_figures=figures.shop_figures(report.shop),
         reasons=_reasons(report.manifest),
         rejected=any(table.rows_rejected for table in report.manifest.tables.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +14,7 @@ from modiste.report.html import RunReport, write_report
 from modiste.report.pictures import PictureFolder
 from modiste.report.results import RunMetrics
 from modiste.report.shop import shop_statistics
-from modiste.report.training import SASRecTraining
+from modiste.report.training import NetworkTraining
 
 
 def write_run_report(
@@ -31,7 +31,7 @@ def write_run_report(
     seed: int,
     chosen: str = "blend",
     ceiling: float | None = None,
-    sasrec: SASRecTraining | None = None,
+    trainings: Sequence[NetworkTraining] = (),
 ) -> None:
     """Write ``report.html``.
 
@@ -62,8 +62,8 @@ def write_run_report(
         The model that the submission is made with.
     ceiling
         Expected MAP of the best possible recommendations, where the truth is known.
-    sasrec
-        How SASRec was trained, where it was.
+    trainings
+        How the networks were trained, for each recommender that is one.
     """
     pictures = PictureFolder(images)
     examples = make_examples(
@@ -87,7 +87,7 @@ def write_run_report(
             timings=timings,
             chosen=chosen,
             ceiling=ceiling,
-            sasrec=sasrec,
+            trainings=trainings,
             pictures_left_out=len(pictures.too_large),
         ),
     )

@@ -12,11 +12,13 @@ from modiste.models.learning.epochs import Epoch
 
 
 @dataclass(frozen=True)
-class SASRecTraining:
-    """The training of both networks.
+class NetworkTraining:
+    """The training of a recommender's two networks.
 
     Attributes
     ----------
+    name
+        Of the recommender.
     earlier
         The network that is asked on the windows.
     submit
@@ -25,12 +27,13 @@ class SASRecTraining:
         Days kept back before the earlier one's date.
     """
 
+    name: str
     earlier: NetworkDescription
     submit: NetworkDescription
     validation_days: int
 
     @classmethod
-    def load(cls, earlier: Path, submit: Path, validation_days: int) -> Self:
+    def load(cls, name: str, earlier: Path, submit: Path, validation_days: int) -> Self:
         """Read what the networks' folders tell.
 
         Raises
@@ -39,6 +42,7 @@ class SASRecTraining:
             When one holds no trained network, or a damaged one.
         """
         return cls(
+            name,
             NetworkDescription.load(earlier),
             NetworkDescription.load(submit),
             validation_days,

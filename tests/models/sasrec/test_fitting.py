@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -120,7 +121,7 @@ def test_killed_and_gone_on_is_the_same_network(
     whole = fit_network(history, settings, checkpoints=tmp_path / "whole")
     real, steps = loop._Trainer._step, [0]
 
-    def killed(trainer: loop._Trainer) -> float:
+    def killed(trainer: loop._Trainer[Any]) -> float:
         steps[0] += 1
         if steps[0] == at:
             raise _KilledError
@@ -296,7 +297,7 @@ def test_one_very_long_history_and_one_of_one_article(tmp_path: Path) -> None:
 
 
 def test_the_weight_needs_it_enabled() -> None:
-    with pytest.raises(ConfigError, match="names sasrec, which is not enabled"):
+    with pytest.raises(ConfigError, match="names sasrec, and sasrec is not enabled"):
         load_config(overrides=["models.weights.sasrec=1"])
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_resumed_is_uninterrupted(
 
     real, steps = loop._Trainer._step, [0]
 
-    def killed(trainer: loop._Trainer) -> float:
+    def killed(trainer: loop._Trainer[Any]) -> float:
         steps[0] += 1
         if steps[0] == 6:  # in the second epoch, after the checkpoint of step 4
             raise _KilledError

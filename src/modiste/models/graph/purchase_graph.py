@@ -260,17 +260,42 @@ def graph_of(
     as_of
         Transactions of this day or later are left out.
     """
-    edges = (
+    edges = _edges(transactions, as_of)
+    return PurchaseGraph(
+        _adjacency(edges, "customer", "article", n_customers),
+        _adjacency(edges, "article", "customer", n_articles),
+        as_of,
+    )
+
+
+def articles_of_customers(
+    transactions: pl.DataFrame, as_of: date
+) -> tuple[npt.NDArray[np.int32], Adjacency]:
+    """Make the customers' side of the graph, in memory, of those alone who bought anything.
+
+    Parameters
+    ----------
+    transactions, as_of
+        As of :func:`graph_of`.
+
+    Returns
+    -------
+    The customers' codes, int32, shape (n,), rising, and a row for each.
+    """
+    edges = _edges(transactions, as_of)
+    customers, rows = np.unique(edges["customer"].to_numpy(), return_inverse=True)
+    numbered = edges.with_columns(customer=pl.Series(rows, dtype=pl.Int32))
+    return customers, _adjacency(numbered, "customer", "article", len(customers))
+
+
+def _edges(transactions: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Columns ``customer``, ``article``, ``t_dat`` and ``counts``, each edge once."""
+    return (
         transactions.lazy()
         .filter(pl.col("t_dat") < as_of)
         .group_by("customer", "article", "t_dat")
         .agg(pl.len().clip(upper_bound=_MOST_PIECES).cast(pl.UInt8).alias("counts"))
         .collect()
-    )
-    return PurchaseGraph(
-        _adjacency(edges, "customer", "article", n_customers),
-        _adjacency(edges, "article", "customer", n_articles),
-        as_of,
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -45,11 +45,15 @@ _ORDER, _STEP = 1, 2
 _FREE = {"epochs", "patience", "checkpoint_steps", "precision"}
 
 
+# What a task makes of some of its examples.
+Batch = TypeVar("Batch")
+
+
 class TrainingError(ModisteError):
     """Training cannot go on."""
 
 
-class Task(Protocol):
+class Task(Protocol[Batch]):
     """A network and what it is to learn.
 
     Attributes
@@ -58,30 +62,28 @@ class Task(Protocol):
         Of the network, for the progress line.
     metric
         What :meth:`validate` measures: "NDCG@10".
-    examples
-        How many examples an epoch goes through.
+    steps_an_epoch
+        How many batches an epoch has.
     """
 
     name: str
     metric: str
-    examples: int
+    steps_an_epoch: int
 
     @property
     def network(self) -> nn.Module:
         """What is trained."""
 
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """An epoch's batches from the ``start``-th on; a function of the seed and of both."""
+
     def loss(
-        self,
-        which: NDArray[np.int64],
-        rng: np.random.Generator,
-        forward: Callable[..., Any],
+        self, batch: Batch, rng: np.random.Generator, forward: Callable[..., Any]
     ) -> Tensor | None:
         """Loss of a batch.
 
         Parameters
         ----------
-        which
-            Numbers of the batch's examples.
         rng
             Of this step: nothing else may be random, but for PyTorch's own generator, which is
             seeded from it before.
@@ -93,9 +95,6 @@ class Task(Protocol):
         The loss; None where the batch has nothing to learn from.
         """
 
-    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """All examples' numbers, in the order in which an epoch goes through them."""
-
     def validate(self) -> float | None:
         """How good the network is, more is better; None where there is nothing to validate on."""
 
@@ -105,8 +104,19 @@ class Task(Protocol):
     def shape(self) -> dict[str, Any]:
         """What else must be the same, as JSON: the network's shape, by name."""
 
-    def in_words(self, which: NDArray[np.int64]) -> str:
+    def in_words(self, batch: Batch) -> str:
         """A batch, for an error message: "the histories 1, 2, …"."""
+
+
+def shuffled(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch goes through examples."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(numbers)
+
+
+def slices(order: NDArray[np.int64], batch: int, start: int) -> Iterator[NDArray[np.int64]]:
+    """``batch`` examples after the other, from the ``start``-th such batch on."""
+    for first in range(start * batch, len(order), batch):
+        yield order[first : first + batch]
 
 
 @dataclass
@@ -127,7 +137,7 @@ def pick_device() -> torch.device:
 
 
 def train_task(
-    task: Task,
+    task: Task[Batch],
     settings: LoopSettings,
     folder: Path | None = None,
     device: torch.device | None = None,
@@ -230,9 +240,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], _Progress, dict[str, Tensor]]:
         ) from error
 
 
-class _Trainer:
+class _Trainer(Generic[Batch]):
     def __init__(
-        self, task: Task, settings: LoopSettings, folder: Path | None, device: torch.device
+        self, task: Task[Batch], settings: LoopSettings, folder: Path | None, device: torch.device
     ) -> None:
         # It says on the console which precision it takes, which the settings say already.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -246,7 +256,7 @@ class _Trainer:
         self.task, self.settings, self.folder = task, settings, folder
         network = task.network.to(self.fabric.device)
         self.device = self.fabric.device
-        self.steps_an_epoch = math.ceil(task.examples / settings.batch)
+        self.steps_an_epoch = task.steps_an_epoch
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = [parameter for _, parameter in network.named_parameters()]
         self.optimizer = _optimizer(self.parameters, settings, device)
@@ -255,7 +265,7 @@ class _Trainer:
         self.best: list[Tensor] | None = None
         self.at = _Progress()
         self.fingerprint = self._fingerprint()
-        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._batches: Iterator[Batch] | None = None
 
     def run(self, deadline: float | None) -> list[Epoch]:
         """Train until nothing is left to do, or until a time."""
@@ -287,11 +297,11 @@ class _Trainer:
         """One step of gradient descent; returns its loss."""
         settings, step = self.settings, self.at.step
         rng = np.random.default_rng([settings.seed, _STEP, step])
-        which = self._examples_of(step)
+        batch = self._next_batch()
         torch.manual_seed(int(rng.integers(1 << 62)))
         self.task.network.train()
         try:
-            loss = self.task.loss(which, rng, self.forward)
+            loss = self.task.loss(batch, rng, self.forward)
             if loss is None:
                 return 0.0
             self.optimizer.zero_grad()
@@ -304,12 +314,12 @@ class _Trainer:
             )
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                raise self._out_of_memory(which) from error
+                raise self._out_of_memory(batch) from error
             raise
         assert norm is not None  # there is one where max_norm is given
         value = float(loss.detach())
         if not math.isfinite(value) or not math.isfinite(float(norm)):
-            raise self._not_a_number(value, which)
+            raise self._not_a_number(value, batch)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * min((step + 1) / (settings.warm_up_steps + 1), 1)
         self.fabric_optimizer.step()
@@ -319,14 +329,11 @@ class _Trainer:
             torch._foreach_lerp_(self.average, list[Tensor](self.parameters), 1 - keep)
         return value
 
-    def _examples_of(self, step: int) -> NDArray[np.int64]:
-        """Numbers of the examples of a step: each once an epoch, in an order drawn for it."""
-        epoch, place = divmod(step, self.steps_an_epoch)
-        if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self.settings.seed, _ORDER, epoch])
-            self._order = epoch, self.task.order(rng)
-        first = place * self.settings.batch
-        return self._order[1][first : first + self.settings.batch]
+    def _next_batch(self) -> Batch:
+        """The batch of this step."""
+        if self._batches is None:
+            self._batches = self.task.batches(*divmod(self.at.step, self.steps_an_epoch))
+        return next(self._batches)
 
     def _end_epoch(self) -> None:
         """Validate if it is time, and note what the epoch came to."""
@@ -343,6 +350,7 @@ class _Trainer:
                 self.best = [weights.clone() for weights in self.average]
         at.epochs.append(Epoch(epoch, at.loss_sum / self.steps_an_epoch, ndcg))
         at.loss_sum = 0.0
+        self._batches = None
 
     def _shown(self) -> str:
         """The latest and the best validation, for the progress line."""
@@ -432,19 +440,19 @@ class _Trainer:
                     self.optimizer.state[parameter][kind] = values[place]
         self.at = at
 
-    def _not_a_number(self, loss: float, which: NDArray[np.int64]) -> TrainingError:
+    def _not_a_number(self, loss: float, batch: Batch) -> TrainingError:
         epoch, place = divmod(self.at.step, self.steps_an_epoch)
         return TrainingError(
             f"the loss or its gradient is not a number (loss {loss}) in batch {place + 1} of epoch "
-            f"{epoch + 1}, which holds {self.task.in_words(which)}; the weights are as before it. "
+            f"{epoch + 1}, which holds {self.task.in_words(batch)}; the weights are as before it. "
             "Look for values that are not finite in the content vectors, or lower "
             f"training.learning_rate (now {self.settings.learning_rate:g})"
         )
 
-    def _out_of_memory(self, which: NDArray[np.int64]) -> TrainingError:
+    def _out_of_memory(self, batch: Batch) -> TrainingError:
         return TrainingError(
             f"memory does not suffice for a batch of {self.settings.batch} examples "
-            f"({self.task.in_words(which)}): lower training.batch or training.negatives, or what "
+            f"({self.task.in_words(batch)}): lower training.batch or training.negatives, or what "
             "the network reads of each"
         )
 

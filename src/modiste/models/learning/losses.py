@@ -158,6 +158,21 @@ def binary_cross_entropy(
     return (positive + negative.sum(-1)).mean() / (1 + negatives.shape[1])
 
 
+def bayesian_personalised_ranking(states: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """Each pair against one negative of its own: the logistic loss of the scores' difference.
+
+    Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009.
+
+    Parameters
+    ----------
+    states, positives
+        See the module.
+    negatives
+        float32, shape (n, d).
+    """
+    return functional.softplus((states * (negatives - positives)).sum(-1)).mean()
+
+
 def generalised_cross_entropy(
     states: Tensor, positives: Tensor, shared: SharedArticles, articles: int, calibration: float
 ) -> Tensor:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +50,6 @@ class PopularityPrior:
     def periods_of(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
         """The latest period that begins on each day or before it: what was known by then."""
         return np.searchsorted(self.days, days, side="right") - 1
-
-    @cached_property
-    def least(self) -> float:
-        """Below the share of everything on sale: what an article had by which nothing was known."""
-        return float(self.log_share[np.isfinite(self.log_share)].min())
 
     @property
     def ever_on_sale(self) -> NDArray[np.int64]:

@@ -15,7 +15,9 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch: Annotated[int, Field(ge=1)] = Field(default=128, description="Examples a step.")
+    batch: Annotated[int, Field(ge=1)] = Field(
+        default=128, description="Examples a step: histories, purchases."
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         default=1e-3, description="Of AdamW, after the warm-up."
     )

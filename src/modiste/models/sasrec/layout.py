@@ -11,7 +11,7 @@ where all m × n would let a few large baskets outweigh all others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -74,6 +74,16 @@ class TrainingBatch:
                     self.window_segments,
                 )
             ),
+        )
+
+    def pairs(self, kept: Tensor) -> TrainingBatch:
+        """The same histories, and of what they predict only where ``kept``, bool, says so."""
+        return replace(
+            self,
+            sources=self.sources[kept],
+            targets=self.targets[kept],
+            target_days=self.target_days[kept],
+            pair_segments=self.pair_segments[kept],
         )
 
 

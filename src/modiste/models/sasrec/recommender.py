@@ -39,6 +39,12 @@ class SASRecRecommender:
     trained
         Folder of a :class:`TrainedNetwork` that was learned from earlier days of this shop: it is
         then not trained, but asked as of the history's date. None: :meth:`fit` trains one.
+
+    Attributes
+    ----------
+    article_offsets
+        float32, shape (n_articles,): what is added to an article's score, minus infinity where it
+        is not on sale.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class SASRecRecommender:
         return self._ask(network, article_offsets(history, self.popularity, with_prior))
 
     def _ask(self, network: TrainedNetwork | None, offsets: NDArray[np.float32]) -> Self:
-        self._network, self._offsets = network, offsets
+        self._network, self.article_offsets = network, offsets
         self._on_sale = OnSale(self.article_vectors, offsets[: len(self.article_vectors)])
         return self
 
@@ -134,7 +140,7 @@ class SASRecRecommender:
 
     def save(self, folder: Path) -> None:
         """Write the network, if there was an order to learn, and what is on sale."""
-        np.save(folder / _OFFSETS, self._offsets)
+        np.save(folder / _OFFSETS, self.article_offsets)
         if self._network is not None:
             self._network.save(folder)
 

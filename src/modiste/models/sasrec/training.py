@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from modiste.errors import DataError
 from modiste.models.learning.epochs import Epoch
-from modiste.models.learning.loop import some_of, train_task
+from modiste.models.learning.loop import shuffled, slices, some_of, train_task
 from modiste.models.learning.losses import (
     SharedArticles,
     binary_cross_entropy,
@@ -93,8 +94,8 @@ class NextItemTask:
         self.network: SASRec = network
         self.sequences, self.settings, self.validation = sequences, settings, validation
         self.trainable = sequences.with_several_baskets
-        self.examples = len(self.trainable)
-        if not self.examples:
+        self.steps_an_epoch = math.ceil(len(self.trainable) / settings.batch)
+        if not len(self.trainable):
             raise DataError(
                 "no history has purchases on two days, so there is nothing to learn an order "
                 "from: give more of the past"
@@ -106,28 +107,32 @@ class NextItemTask:
         self.on_sale = np.arange(self.articles) if prior is None else prior.ever_on_sale
         self.sampler = _sampler(sequences, self.articles, self.on_sale, settings)
 
-    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Histories with something to predict, shuffled."""
-        return rng.permutation(self.trainable)
+    def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
+        """Numbers of histories with something to predict, each once."""
+        settings = self.settings
+        return slices(shuffled(self.trainable, settings.seed, epoch), settings.batch, start)
 
     def loss(
         self,
-        which: NDArray[np.int64],
+        batch: NDArray[np.int64],
         rng: np.random.Generator,
         forward: Callable[..., Tensor],
     ) -> Tensor | None:
         """Mean over all pairs of a state and an article that came next."""
-        batch = training_batch(
+        pairs = training_batch(
             self.sequences,
-            which,
+            batch,
             self.network.settings.max_length,
             rng,
             self.settings.random_windows,
             self.network.settings.time_gaps,
-        ).to(self.network.ids.weight.device)
-        if not len(batch.targets):  # large baskets that fill a window each: nothing follows
+        )
+        if self.prior is not None:
+            pairs = pairs.pairs(_known_on_sale(pairs, self.prior))
+        if not len(pairs.targets):  # large baskets that fill a window each: nothing follows
             return None
-        return self._loss(batch, rng, forward)
+        pairs = pairs.to(self.network.ids.weight.device)
+        return self._loss(pairs, rng, forward)
 
     def validate(self) -> float | None:
         """NDCG@10 of what came next."""
@@ -148,9 +153,9 @@ class NextItemTask:
         network = self.network.settings.model_dump(mode="json")
         return {"articles": self.articles, "network": network}
 
-    def in_words(self, which: NDArray[np.int64]) -> str:
+    def in_words(self, batch: NDArray[np.int64]) -> str:
         """The histories' numbers."""
-        return some_of("the histories", which)
+        return some_of("the histories", batch)
 
     def _loss(
         self,
@@ -236,13 +241,22 @@ class NextItemTask:
         of_pairs = prior.periods_of(batch.target_days.cpu().numpy())
         met, rows = np.unique(of_pairs, return_inverse=True)
         log_share = prior.log_share[np.ix_(met, drawn.cpu().numpy())]
-        # What sold for the first time had a share that was not zero, whatever was known of it.
-        own = np.maximum(prior.log_share[of_pairs, batch.targets.cpu().numpy()], prior.least)
+        own = prior.log_share[of_pairs, batch.targets.cpu().numpy()]
         return (
             torch.from_numpy(rows).to(self.network.ids.weight.device),
             torch.from_numpy(log_share).to(self.network.ids.weight.device),
             torch.from_numpy(own).to(self.network.ids.weight.device),
         )
+
+
+def _known_on_sale(batch: TrainingBatch, prior: PopularityPrior) -> Tensor:
+    """Which pairs' articles were known to be on sale: bool, shape (n_pairs,).
+
+    Others are not recommended, and say nothing of taste: after days that nothing is known of, they
+    are most of what was bought, and teach that what is not on sale is liked by everybody.
+    """
+    periods = prior.periods_of(batch.target_days.numpy())
+    return torch.from_numpy(np.isfinite(prior.log_share[periods, batch.targets.numpy()]))
 
 
 def _sampler(

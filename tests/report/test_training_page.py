@@ -1,4 +1,4 @@
-"""How SASRec was trained, as the page tells it."""
+"""How networks were trained, as the page tells it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modiste.models.learning.epochs import Epoch
-from modiste.report.training import SASRecTraining
+from modiste.report.training import NetworkTraining
 
 
 def section(text: str, name: str) -> str:
@@ -36,7 +36,7 @@ def rows(text: str) -> list[list[str]]:
     ]
 
 
-def with_epochs(sasrec: SASRecTraining, *epochs: Epoch) -> SASRecTraining:
+def with_epochs(sasrec: NetworkTraining, *epochs: Epoch) -> NetworkTraining:
     return replace(sasrec, earlier=sasrec.earlier.model_copy(update={"epochs": epochs}))
 
 
@@ -58,8 +58,8 @@ def test_tells_dates_epochs_and_the_chosen_one(page: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [
-        ("training-loss", [6.512346, 5.25, 5.125], "5.2500"),
-        ("training-ndcg", [0.0123, 0.03456, 0.0334], "0.0346"),
+        ("sasrec-loss", [6.512346, 5.25, 5.125], "5.2500"),
+        ("sasrec-ndcg", [0.0123, 0.03456, 0.0334], "0.0346"),
     ],
 )
 def test_draws_what_was_measured(page: Path, name: str, values: list[float], said: str) -> None:
@@ -76,37 +76,37 @@ def test_draws_what_was_measured(page: Path, name: str, values: list[float], sai
 
 
 def test_epochs_without_a_validation_have_no_ndcg(
-    run: Any, sasrec: SASRecTraining, tmp_path: Path
+    run: Any, sasrec: NetworkTraining, tmp_path: Path
 ) -> None:
     tried = with_epochs(sasrec, Epoch(1, 6.0, None), Epoch(2, 5.0, 0.25))
-    text = run.write(tmp_path / "report.html", sasrec=tried)
-    assert drawn(text, "training-loss")["x"] == [1, 2]
-    assert drawn(text, "training-ndcg")["x"] == [2]
+    text = run.write(tmp_path / "report.html", trainings=[tried])
+    assert drawn(text, "sasrec-loss")["x"] == [1, 2]
+    assert drawn(text, "sasrec-ndcg")["x"] == [2]
     assert ["1", "6.0000", "–"] in rows(section(text, "training"))
 
 
 @pytest.mark.parametrize("epochs", [(), (Epoch(1, 6.0, None), Epoch(2, 5.0, None))])
 def test_says_where_nothing_could_be_validated(
-    run: Any, sasrec: SASRecTraining, tmp_path: Path, epochs: tuple[Epoch, ...]
+    run: Any, sasrec: NetworkTraining, tmp_path: Path, epochs: tuple[Epoch, ...]
 ) -> None:
-    text = run.write(tmp_path / "report.html", sasrec=with_epochs(sasrec, *epochs))
+    text = run.write(tmp_path / "report.html", trainings=[with_epochs(sasrec, *epochs)])
     training = section(text, "training")
     assert "No epoch could be validated" in training
     assert len(rows(training)) == 2
     assert "plot-training" not in text
 
 
-def test_is_absent_where_sasrec_is_not_trained(run: Any, tmp_path: Path) -> None:
-    text = run.write(tmp_path / "report.html", sasrec=None)
+def test_is_absent_where_nothing_is_trained(run: Any, tmp_path: Path) -> None:
+    text = run.write(tmp_path / "report.html", trainings=[])
     assert section(text, "training") == ""
     assert "#training" not in text
     assert "plot-training" not in text
 
 
-def test_is_read_from_the_networks_folders(sasrec: SASRecTraining, tmp_path: Path) -> None:
+def test_is_read_from_the_networks_folders(sasrec: NetworkTraining, tmp_path: Path) -> None:
     for name, network in (("earlier", sasrec.earlier), ("submit", sasrec.submit)):
         (tmp_path / name).mkdir()
         network.save(tmp_path / name)
-    assert SASRecTraining.load(tmp_path / "earlier", tmp_path / "submit", 5) == sasrec
+    assert NetworkTraining.load("sasrec", tmp_path / "earlier", tmp_path / "submit", 5) == sasrec
     assert sasrec.validation.end == sasrec.earlier.as_of
     assert sasrec.validation.as_of == sasrec.earlier.as_of - timedelta(days=5)

@@ -1,0 +1,1 @@
+"""Customers' vectors of both networks, sequence and graph, as one."""
