@@ -6,11 +6,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, random_array
 from torch import Tensor
+from torch.nn import functional
 from torch_geometric.nn.models import LightGCN as PyGLightGCN
 
 from modiste.errors import DataError, RunError
 from modiste.models.graph.lightgcn import (
     Edges,
+    EdgeTask,
     LightGCN,
     product,
     train,
@@ -95,6 +97,7 @@ def test_a_graph_of_one_edge_can_be_trained_on(loss: str, start: str) -> None:
         {},
         {"similarity": "dot", "temperature": 1.0},
         {"in_batch_negatives": True, "negatives": 0},
+        {"popularity_power": 0.5},
         {"edge_dropout": 0.2},
         {"fan_out": 3},
         {"loss": "bpr", "vector_penalty": 1e-4},
@@ -116,6 +119,30 @@ def test_every_loss_tells_groups_apart(changed: dict[str, object]) -> None:
     bought_by_group = best % 2 == np.arange(40) % 2
     has_some = np.diff(rest.indptr) > 0
     assert bought_by_group[has_some].mean() > 0.9
+
+
+def test_popularity_is_added_to_the_scores_and_to_the_loss() -> None:
+    """Scores over the temperature are the loss's logits: cosines over it, and the prior."""
+    bought = random_graph()
+    plain = LightGCNTraining(batch=bought.nnz, negatives=15, temperature=0.2)
+    prior = plain.model_copy(update={"popularity_power": 0.7})
+    network = LightGCN(bought, SHAPE)
+    without, with_it = (vectors_to_score(network, settings) for settings in (plain, prior))
+    added = 0.7 * np.log1p(bought.toarray().sum(0))
+    logits = (with_it[:20] @ with_it[20:].T) / 0.2
+    expected = (without[:20] @ without[20:].T) / 0.2 + torch.from_numpy(added)
+    torch.testing.assert_close(logits, expected, check_dtype=False)
+
+    customers, articles = (torch.from_numpy(each.astype(np.int64)) for each in bought.nonzero())
+    task = EdgeTask(network, bought, prior)
+    loss = task.loss(np.arange(bought.nnz), np.random.default_rng(0), network)
+    torch.testing.assert_close(loss, functional.cross_entropy(logits[customers], articles))
+
+
+def test_of_bpr_popularity_is_learned() -> None:
+    settings = LightGCNTraining(loss="bpr", popularity_power=0.7)
+    network = LightGCN(random_graph(), SHAPE)
+    assert vectors_to_score(network, settings).shape[1] == SHAPE.dimensions
 
 
 def test_a_spectral_start_is_of_the_deviation_asked_for() -> None:

@@ -161,6 +161,10 @@ class LightGCN(nn.Module):
             total = total + passed
         return total / (self.settings.layers + 1)
 
+    def log_popularity(self) -> Tensor:
+        """Logarithm of one more than each article's customers: float32, shape (n_articles,)."""
+        return self.edges.offsets.diff()[self.n_customers :].float().log1p()
+
     def around(self, nodes: Tensor, fan_out: int, rng: np.random.Generator) -> Along:
         """Edges of a sampled neighbourhood: enough of the graph for the vectors of some nodes.
 
@@ -274,9 +278,18 @@ def train(
 
 
 def vectors_to_score(network: LightGCN, settings: LightGCNTraining) -> Tensor:
-    """Vectors whose inner products are scores: shape (n_customers + n_articles, d)."""
+    """Vectors whose inner products are scores: shape (n_customers + n_articles, d).
+
+    With softmax's ``popularity_power`` they have a dimension more, in which customers are 1 and
+    articles what popularity adds to their scores: all of it goes into one index of vectors.
+    """
     with torch.no_grad():
-        return _comparable(network(), settings)
+        vectors = _comparable(network(), settings)
+        if settings.loss != "softmax" or not settings.popularity_power:
+            return vectors
+        added = settings.temperature * settings.popularity_power * network.log_popularity()
+        customers = added.new_ones(network.n_customers)
+        return torch.cat([vectors, torch.cat([customers, added])[:, None]], dim=1)
 
 
 class EdgeTask:
@@ -299,6 +312,9 @@ class EdgeTask:
         self._customers = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
         self._articles = torch.from_numpy(interactions.indices.astype(np.int64))
         self._sampler = Uniform(np.arange(network.n_articles))
+        self._prior: Tensor | None = None
+        if settings.popularity_power:
+            self._prior = settings.popularity_power * network.log_popularity()
 
     def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
         """Numbers of edges, each once."""
@@ -334,13 +350,15 @@ class EdgeTask:
         if settings.loss == "bpr":
             loss = bayesian_personalised_ranking(states, positives, others)
         else:
+            prior = self._prior
             loss = softmax_cross_entropy(
                 _comparable(states, settings) / settings.temperature,
                 _comparable(positives, settings),
                 SharedArticles(
                     _comparable(others, settings),
-                    None,
+                    None if prior is None else prior[drawn][None],
                     columns_of(drawn, network.n_articles)[articles],
+                    positive_offsets=None if prior is None else prior[articles],
                 ),
             )
         if settings.vector_penalty:

@@ -52,6 +52,14 @@ class LightGCNTraining(LoopSettings):
     temperature: Annotated[float, Field(gt=0)] = Field(
         default=0.1, description="What similarities are divided by, of softmax."
     )
+    popularity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description=(
+            "Of softmax, and of the scores that follow: the power of an article's number of "
+            "customers, plus one, that its share is multiplied by. Unit vectors have no length to "
+            "learn popularity by, and recommend best sellers too seldom."
+        ),
+    )
     negatives: Annotated[int, Field(ge=0)] = Field(
         default=2048, description="Of softmax: articles that are drawn for a batch, all alike."
     )
