@@ -47,16 +47,17 @@ from modiste.models.graph.lightgcn_settings import LightGCNSettings, LightGCNTra
 
 SETTINGS = {
     "softmax": (
-        LightGCNSettings(start="normal"),
+        LightGCNSettings(layers=2),
         LightGCNTraining(
             temperature=0.1,
+            popularity_power=0.5,
             batch=4096,
             negatives=4096,
             learning_rate=1e-2,
             vector_penalty=1e-3,
             weight_average=0.99,
-            epochs=9,
-            patience=9,
+            epochs=7,
+            patience=7,
             checkpoint_steps=100,
         ),
     ),
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="choose: the test is not looked at")
     parser.add_argument("--epochs", type=int, help="so many (default: the setting's)")
     parser.add_argument("--minutes", type=float, help="return after about so long")
-    parser.add_argument("--weight", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--weight", type=float, nargs="+", default=[6.0])
     parser.add_argument("--threads", type=int, help="of torch (default: all)")
     options = parser.parse_args()
     if options.threads:

@@ -6,9 +6,15 @@ Each trains on the same training items, and is measured by the same code on the 
 once an epoch; measuring is not counted. PyG's LightGCN is as in its example (BPR, batches of 8,192
 edges, Adam at 1e-3, its own loss and propagation over all edges); ours are with softmax, as
 ``gowalla.py`` sets it, and the closed-form filter. With ``--peer-python``, an environment that has
-the package implicit (``pip install implicit``), its ALS and its BPR stand beside them, for scale:
-they have no graph. What has not got there after ``--seconds`` is left at what it reached. The last
-line is one JSON object.
+the packages recbole and implicit, RecBole's LightGCN (BPR, 8,192 edges a batch, Adam at 1e-3; see
+``gowalla_recbole.py``) stands beside them, and implicit's ALS and BPR for scale: they have no
+graph. RecBole wants an older NumPy:
+
+    python -m venv PEERS && PEERS/bin/pip install torch==2.13.0 recbole==1.2.1 implicit==0.7.3 \
+        numpy==1.26.4 scipy==1.13.1 pandas==2.2.3
+
+What has not got there after ``--seconds`` is left at what it reached. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -97,6 +103,8 @@ def main() -> None:
             way(clock)
         found[name] = told(clock)
     if options.peer_python is not None:
+        print("LightGCN, RecBole", flush=True)
+        found["LightGCN, RecBole"] = by_recbole(options, known, wanted)
         for name in ("ALS, implicit", "BPR, implicit"):
             print(name, flush=True)
             found[name] = by_implicit(name, options, known, wanted)
@@ -193,22 +201,40 @@ def by_implicit(
         save_npz(file, csr_matrix(known))
         arguments = [name, str(file), str(options.seconds), str(options.threads), str(out)]
         subprocess.run([options.peer_python, "-c", _IMPLICIT, *arguments], check=True)
-        clock = Clock(known, wanted, np.inf)
-        for path in sorted(Path(folder).glob("factors-*.npz")):
-            with np.load(path) as found:
-                users, items = found["users"], found["items"]
-                seconds = round(float(found["seconds"]), 1)
-            recall = measure(
-                lambda asked, users=users, items=items: users[asked] @ items.T,  # type: ignore[misc]
-                known,
-                wanted,
-                users=clock._users,
-            ).recall
-            print(f"  {seconds:7.1f} s  recall@20 {recall:.4f}", flush=True)
-            clock.reached.append((seconds, round(recall, 4)))
-            if recall >= WANTED:
-                break
-        return told(clock)
+        return of_factors(Path(folder), known, wanted)
+
+
+def by_recbole(
+    options: argparse.Namespace, known: csr_matrix, wanted: csr_matrix
+) -> dict[str, Any]:
+    """LightGCN of RecBole, its vectors written after each epoch and measured afterwards."""
+    script = Path(__file__).with_name("gowalla_recbole.py")
+    with tempfile.TemporaryDirectory() as folder:
+        save_npz(Path(folder) / "known.npz", csr_matrix(known))
+        arguments = [folder, str(options.seconds), str(options.threads)]
+        command = [options.peer_python, "-W", "ignore", script, *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return of_factors(Path(folder), known, wanted)
+
+
+def of_factors(folder: Path, known: csr_matrix, wanted: csr_matrix) -> dict[str, Any]:
+    """Measure what a peer wrote, in turn, until it is enough."""
+    clock = Clock(known, wanted, np.inf)
+    for path in sorted(folder.glob("factors-*.npz")):
+        with np.load(path) as found:
+            users, items = found["users"], found["items"]
+            seconds = round(float(found["seconds"]), 1)
+        recall = measure(
+            lambda asked, users=users, items=items: users[asked] @ items.T,  # type: ignore[misc]
+            known,
+            wanted,
+            users=clock._users,
+        ).recall
+        print(f"  {seconds:7.1f} s  recall@20 {recall:.4f}", flush=True)
+        clock.reached.append((seconds, round(recall, 4)))
+        if recall >= WANTED:
+            break
+    return told(clock)
 
 
 if __name__ == "__main__":
