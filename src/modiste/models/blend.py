@@ -23,6 +23,7 @@ from modiste.evaluation.protocol import Recommender, rank_by_score
 from modiste.models.co_visitation import CoVisitation, CoVisitationSettings
 from modiste.models.combined.settings import CombinedSettings
 from modiste.models.content import Content, ContentSettings
+from modiste.models.graph.graph_filter_settings import GraphFilterSettings
 from modiste.models.graph.sage_settings import GraphSettings
 from modiste.models.other_colours import OtherColours, OtherColoursSettings
 from modiste.models.popularity import Popularity, PopularitySettings
@@ -70,6 +71,10 @@ class BlendSettings(BaseModel):
     co_visitation: CoVisitationSettings = Field(
         default=CoVisitationSettings(),
         description="Articles bought together with what a customer bought.",
+    )
+    graph_filter: GraphFilterSettings = Field(
+        default=GraphFilterSettings(),
+        description="What the graph of purchases, smoothed, says of what a customer bought.",
     )
     content: ContentSettings = Field(
         default=ContentSettings(),
@@ -151,6 +156,12 @@ class Artifacts:
     trained: Mapping[str, Path] = field(default_factory=dict)
 
 
+def _graph_filter(settings: BlendSettings, _: Artifacts) -> Recommender:
+    from modiste.models.graph_filter import GraphFilterRecommender  # SciPy is not for every command
+
+    return GraphFilterRecommender(settings.graph_filter, settings.popularity)
+
+
 def _sasrec(settings: BlendSettings, made: Artifacts) -> Recommender:
     from modiste.models.sasrec.recommender import SASRecRecommender  # PyTorch takes seconds
 
@@ -194,6 +205,7 @@ RECOMMENDERS: dict[str, Callable[[BlendSettings, Artifacts], Recommender]] = {
     "most_frequent": lambda all_, _: Repurchase(all_.most_frequent, all_.popularity),
     "other_colours": lambda all_, _: OtherColours(all_.other_colours, all_.popularity),
     "co_visitation": lambda all_, _: CoVisitation(all_.co_visitation, all_.popularity),
+    "graph_filter": _graph_filter,
     "content": lambda all_, made: Content(made.vectors, all_.content, all_.popularity),
     "sasrec": _sasrec,
     "gnn": _gnn,
