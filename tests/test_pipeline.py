@@ -200,7 +200,7 @@ def test_from_and_only(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
     before = {stage: (out / "stages" / stage).stat().st_ino for stage in DONE}
     run_pipeline(str(shop), out, config, Engine(), redo_from="fit")
     redone = [s for s in DONE if (out / "stages" / s).stat().st_ino != before[s]]
-    assert redone == ["fit", "recommend", "report"]
+    assert redone == ["fit", "recommend", "network_index", "report"]
     same(out, undisturbed)
     with pytest.raises(ConfigError, match="no stage 'fitt'"):
         run_pipeline(str(shop), out, config, Engine(), only="fitt")
