@@ -11,6 +11,7 @@ import yaml
 from modiste.config import Config, describe_config, dump_config, load_config, presets
 from modiste.errors import ConfigError
 from modiste.models.blend import RECOMMENDERS, BlendSettings
+from modiste.models.graph.sage_settings import GraphSettings
 from modiste.models.sasrec.settings import SASRecSettings
 
 
@@ -148,8 +149,11 @@ def test_one_weight_can_be_set_alone() -> None:
 def test_the_order_of_weights_is_one_whoever_writes_them() -> None:
     """The search moves them in turn, and a stage's key does not tell one order from another."""
     names = list(RECOMMENDERS)
-    sasrec = SASRecSettings(enabled=True)
-    written = BlendSettings(weights=dict.fromkeys(reversed(names), 1.0), sasrec=sasrec)
+    written = BlendSettings(
+        weights=dict.fromkeys(reversed(names), 1.0),
+        sasrec=SASRecSettings(enabled=True),
+        gnn=GraphSettings(enabled=True),
+    )
     assert list(written.weights) == names
 
 
