@@ -4,7 +4,8 @@
 ``train_NAME_earlier``    as of a date before all windows that are chosen or reported on
 ``train_NAME``            as of the submission's date, for as many epochs as were best before
 ``learn_gate``            how much each counts for a customer, where ``combined`` is gated: once, on
-                          the days after the earlier networks' date and before all windows
+                          the days after the earlier networks' date and before all windows; that
+                          date lies as many days earlier, so switching the gate on trains anew
 ========================  =========================================================================
 
 One network serves all windows: it is older than each of them, so it knows nothing of what is asked,
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from modiste.data.dataset import Dataset
 from modiste.engine.stages import Run
-from modiste.errors import ConfigError, DataError
+from modiste.errors import DataError
 from modiste.evaluation.splits import Split
 from modiste.models.blend import COMBINED, NETWORKS, BlendSettings
 from modiste.models.learning.description import NetworkDescription
@@ -86,7 +87,8 @@ def run_training_stages(
     submit: dict[str, Path] = {}
     earliest = _before_all(windows)
     if gated(settings):
-        _require_days_for_the_gate(earliest, windows, settings.combined.gate.days)
+        # The gate's days are the networks' future and every window's past.
+        earliest -= timedelta(days=settings.combined.gate.days)
     for name in settings.enabled_networks:
         of_network = getattr(settings, name)
         settings_of = {
@@ -141,18 +143,6 @@ def gated(settings: BlendSettings) -> bool:
     """Whether a gate is to be learned."""
     both = len(settings.enabled_networks) == len(NETWORKS)
     return both and settings.combined.way == "gated"
-
-
-def _require_days_for_the_gate(earliest: date, windows: Split, days: int) -> None:
-    """What the gate is learned on must be over before any window begins."""
-    asked = (*windows.selection, *windows.reported)
-    first = min(*(window.as_of for window in asked), windows.submit)
-    if earliest + timedelta(days=days) > first:
-        raise ConfigError(
-            f"there are {(first - earliest).days} days between the networks' date and the first "
-            f"window, too few for the gate's {days}: lower models.combined.gate.days, or set "
-            "models.combined.way to concatenated"
-        )
 
 
 def _learn_gate(
