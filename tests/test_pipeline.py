@@ -136,16 +136,50 @@ def test_who_is_like_a_customer_on_the_command_line(shop: Path, undisturbed: Pat
     asked = ["similar", "--run", str(undisturbed), "--customer", customer, "-k", "3"]
     printed = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
     assert printed.exit_code == 0, printed.output
-    assert customer not in printed.output  # ids are shortened
-    assert f"Like {customer[:12]}" in printed.output
-    answer = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)
+    assert f"Like {customer[:12]}…" in printed.output
+    answer = json.loads(CliRunner().invoke(app, [*asked, "--json", "--full-ids"]).output)
     near = {row["customer_id"] for row in answer["similar"]}
+    assert {row["rank"] for row in answer["similar"]} == {1, 2, 3}
     assert len(near) == 3
     assert customer not in near
     assert near <= set(bought["customer_id"])
     assert len(answer["suggested"]) == 12
-    both = CliRunner().invoke(app, [*asked, "0108775015"])
-    assert "not for both" in str(both.exception)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_no_whole_id_of_a_customer_is_shown_unasked(
+    form: list[str], shop: Path, undisturbed: Path
+) -> None:
+    customers = pl.read_csv(shop / "customers.csv", infer_schema=False)["customer_id"]
+    bought = pl.read_csv(shop / "transactions_train.csv", infer_schema=False)
+    asked = ["similar", "--run", str(undisturbed), "--customer", bought["customer_id"][0]]
+    shown = CliRunner().invoke(app, [*asked, *form], env={"COLUMNS": "200"}).output
+    assert "…" in shown or "\\u2026" in shown
+    assert not [each for each in customers if each in shown]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["0108775015"], "not for both"),
+        (["--text", "red dress"], "not for both"),
+        (["--on-sale"], "filters, --html and --images"),
+        (["--where", "section_name=x"], "filters, --html and --images"),
+        (["--max-price", "0"], "filters, --html and --images"),
+        (["--html", "page.html"], "filters, --html and --images"),
+    ],
+)
+def test_what_a_question_about_a_customer_cannot_have_is_refused(
+    more: list[str], message: str
+) -> None:
+    asked = CliRunner().invoke(app, ["similar", "--customer", "someone", *more])
+    assert isinstance(asked.exception, ConfigError)
+    assert message in str(asked.exception)
+
+
+def test_full_ids_are_of_customers() -> None:
+    asked = CliRunner().invoke(app, ["similar", "0108775015", "--full-ids"])
+    assert "name a customer" in str(asked.exception)
 
 
 def test_the_parquet_says_the_same_as_the_submission(undisturbed: Path) -> None:

@@ -209,7 +209,7 @@ def similar(
     unlike: Annotated[
         list[str] | None, typer.Option("--not", help="An article to keep away from.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of articles.")] = 12,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of articles, or of customers.")] = 12,
     on_sale: Annotated[bool, typer.Option("--on-sale", help="Only what can be bought.")] = False,
     where: Annotated[
         list[str] | None,
@@ -227,18 +227,30 @@ def similar(
         str | None,
         typer.Option(help="Id of a customer: who is most like it, and what they bought last."),
     ] = None,
+    full_ids: Annotated[
+        bool, typer.Option("--full-ids", help="With --customer: whole ids of the others.")
+    ] = False,
 ) -> None:
     """Find articles that are like others, or like words: by what their texts say.
 
     With --customer: the customers whose vectors by the run's networks are nearest, what they bought
-    last, and the articles on sale that go best with the customer. A run keeps what that needs
+    last, and the articles on sale that go best with the customer. Of the customers' ids only the
+    beginnings are shown, in JSON too, unless --full-ids is given. A run keeps what all that needs
     unless it was told not to (--set privacy.similar_customers=false).
     """
     if customer is not None:
         if articles or text or like or unlike:
             raise ConfigError("ask for a customer, or for articles and words, not for both")
-        _similar_customers(run_, customer, k, as_json)
+        narrowed = [on_sale, where, min_price is not None, max_price is not None, without]
+        if any(narrowed) or html is not None or images is not None:
+            raise ConfigError(
+                "filters, --html and --images are for articles that are like others: ask for a "
+                "customer with --run, -k, --json and --full-ids alone"
+            )
+        _similar_customers(run_, customer, k, as_json=as_json, full_ids=full_ids)
         return
+    if full_ids:
+        raise ConfigError("--full-ids is of customers' ids: name a customer (--customer ID)")
     from modiste.engine import atomic_file
     from modiste.lookup import ArticleLookup, Filters
     from modiste.report.console import print_similar, similar_json
@@ -263,12 +275,14 @@ def similar(
         print_similar(question, filters.in_words(), found)
 
 
-def _similar_customers(run: Path, customer: str, k: int, as_json: bool) -> None:
-    from modiste.customer_lookup import CustomerLookup
+def _similar_customers(run: Path, customer: str, k: int, *, as_json: bool, full_ids: bool) -> None:
+    from modiste.customer_lookup import CustomerLookup, beginning, with_beginnings
     from modiste.report.console import print_similar_customers, similar_customers_json
 
     lookup = CustomerLookup.open(run)
     found, suggested = lookup.similar(customer, k), lookup.suggested(customer)
+    if not full_ids:
+        customer, found = beginning(customer), with_beginnings(found)
     if as_json:
         typer.echo(similar_customers_json(customer, found, suggested))
     else:

@@ -30,6 +30,24 @@ STAGE = "network_index"
 CATALOGUE = "catalogue.parquet"
 
 
+# Characters of a customer's id that are shown: enough to tell customers apart on a screen where ids
+# are hashes, and too few to look them up by.
+_SHOWN_ID = 12
+
+
+def beginning(customer_id: str) -> str:
+    """What is shown of a customer's id; one that is as short as that is shown whole."""
+    return customer_id if len(customer_id) <= _SHOWN_ID else f"{customer_id[:_SHOWN_ID]}…"
+
+
+def with_beginnings(found: pl.DataFrame) -> pl.DataFrame:
+    """What :meth:`CustomerLookup.similar` found, with the beginnings of ids instead of them."""
+    ids = found["customer_id"]
+    return found.with_columns(
+        customer_id=pl.Series([beginning(each) for each in ids], dtype=pl.String)
+    )
+
+
 @dataclass(frozen=True)
 class CustomerLookup:
     """Answers which customers are like one, and what suits it; open one with :meth:`open`."""
@@ -79,8 +97,8 @@ class CustomerLookup:
         Returns
         -------
         One row for each customer and article, the nearest customer first and of each the latest
-        article: ``customer_id``, ``score`` (cosine, float32), ``article_id``, ``prod_name``,
-        ``t_dat``.
+        article: ``rank`` (of the customer, from 1 on), ``customer_id``, ``score`` (cosine,
+        float32), ``article_id``, ``prod_name``, ``t_dat``.
 
         Raises
         ------
@@ -98,7 +116,7 @@ class CustomerLookup:
             {
                 "customer": ids.astype(np.int32),
                 "score": found.scores[0][: len(ids)],
-                "place": np.arange(len(ids)),
+                "rank": np.arange(1, len(ids) + 1, dtype=np.uint16),
             }
         )
         ids_of = pl.scan_parquet(self._folder / CUSTOMER_IDS)
@@ -108,8 +126,8 @@ class CustomerLookup:
             .join(ids_of, on="customer")
             .join(bought, on="customer")
             .join(self._names, on="article")
-            .sort("place", "t_dat", "article", descending=[False, True, False])
-            .select("customer_id", "score", "article_id", "prod_name", "t_dat")
+            .sort("rank", "t_dat", "article", descending=[False, True, False])
+            .select("rank", "customer_id", "score", "article_id", "prod_name", "t_dat")
             .collect()
         )
 

@@ -36,8 +36,8 @@ class Results(Protocol):
         """The content of ``metrics.json``."""
 
 
-# Of a customer that is like another: purchases, and characters of the id.
-_SHOWN_PURCHASES, _SHOWN_ID = 3, 12
+# Purchases that are shown of a customer who is like another.
+_SHOWN_PURCHASES = 3
 
 
 def print_ingest_account(
@@ -206,26 +206,25 @@ def print_similar_customers(
     suggested: pl.DataFrame,
     console: Console | None = None,
 ) -> None:
-    """Print the customers that a look-up found, nearest first, with the beginnings of their ids.
+    """Print the customers that a look-up found, nearest first, and the articles for the one.
 
     Parameters
     ----------
     customer
-        The id that was asked about.
+        The id that was asked about, as it may be shown.
     found, suggested
-        As :class:`modiste.customer_lookup.CustomerLookup` gives them.
+        As :class:`modiste.customer_lookup.CustomerLookup` gives them; ids as they may be shown.
     console
         Where to print; by default standard output.
     """
     console = console or _console()
     rows = []
-    for (who, score), bought in found.group_by("customer_id", "score", maintain_order=True):
+    one_customer = ("rank", "customer_id", "score")
+    for (_, who, score), bought in found.group_by(one_customer, maintain_order=True):
         latest = bought.head(_SHOWN_PURCHASES).iter_rows(named=True)
         names = [f"{row['prod_name'] or row['article_id']} ({row['t_dat']})" for row in latest]
-        rows.append([_beginning(str(who)), "; ".join(names), f"{score:.3f}"])
-    _print_table(
-        console, f"Like {_beginning(customer)}", ["customer", "bought last", "cosine"], rows, 2
-    )
+        rows.append([str(who), "; ".join(names), f"{score:.3f}"])
+    _print_table(console, f"Like {customer}", ["customer", "bought last", "cosine"], rows, 2)
     names = [f"{row['prod_name'] or ''}" for row in suggested.iter_rows(named=True)]
     ids = suggested["article_id"].to_list()
     _print_table(
@@ -238,17 +237,12 @@ def print_similar_customers(
 
 
 def similar_customers_json(customer: str, found: pl.DataFrame, suggested: pl.DataFrame) -> str:
-    """The same as JSON, ids whole: ``customer``, ``similar`` and ``suggested``, lists of rows."""
+    """The same as JSON: ``customer``, ``similar`` and ``suggested``, lists of rows."""
     rows = found.with_columns(
         pl.col("score").cast(pl.Float64).round(6), pl.col("t_dat").cast(pl.String)
     ).to_dicts()
     answer = {"customer": customer, "similar": rows, "suggested": suggested.to_dicts()}
     return json.dumps(answer, indent=2, ensure_ascii=False)
-
-
-def _beginning(customer: str) -> str:
-    """Enough of an id to tell customers apart on a screen, and not to pass on."""
-    return customer if len(customer) <= _SHOWN_ID else f"{customer[:_SHOWN_ID]}…"
 
 
 def _console() -> Console:
