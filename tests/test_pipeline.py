@@ -158,6 +158,28 @@ def test_no_whole_id_of_a_customer_is_shown_unasked(
     assert not [each for each in customers if each in shown]
 
 
+def test_similar_customers_can_be_switched_off_for_privacy(
+    shop: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """In a run that had them: what shows customers to others is gone, and the rest stays."""
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    index = out / "stages" / "network_index"
+    shows = {f"user_faiss_index{suffix}" for suffix in (".bin", ".json")} | {
+        "customer_ids.parquet",
+        "bought.parquet",
+    }
+    before = {path.name for path in index.iterdir()}
+    assert shows <= before
+    run(shop, out, "privacy.similar_customers=false")
+    assert {path.name for path in index.iterdir()} == before - shows
+    assert not list(out.rglob("user_faiss_index*"))
+    for name in ("submission.csv", "item_faiss_index.bin"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    asked = CliRunner().invoke(app, ["similar", "--run", str(out), "--customer", "anyone"])
+    assert "switched off there (privacy.similar_customers)" in str(asked.exception)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

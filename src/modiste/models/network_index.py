@@ -11,6 +11,7 @@ found by the cosine of their vectors.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,9 @@ from modiste.vectors.index_settings import IndexSettings
 ITEM_INDEX, USER_INDEX = "item_faiss_index", "user_faiss_index"
 ARTICLES, CUSTOMERS = "articles.npy", "customers.npy"
 CUSTOMER_IDS, BOUGHT = "customer_ids.parquet", "bought.parquet"
+
+# Customers whose vectors are in memory at once beside those of the index: 64 MiB of 256 dimensions.
+_ROWS_IN_A_BLOCK = 1 << 16
 
 # Of a customer the latest so many articles are kept, to be shown.
 _SHOWN_ARTICLES = 12
@@ -99,9 +103,10 @@ def write_network_index(
     origin
         What made the vectors.
     folder
-        Gets ``articles.npy``, ``customers.npy`` (zeros for who bought nothing) and the index of
-        articles; with ``similar_customers`` the index of customers, too, and what its look-up
-        shows: ids, and each one's latest articles.
+        Gets ``articles.npy`` and ``customers.npy`` (float32, shape (n, dimensions), to be mapped
+        into memory; row number = code, zeros for who bought nothing), and the index of articles;
+        with ``similar_customers`` the index of customers, too, and what its look-up shows: ids,
+        and each one's latest articles.
 
     Raises
     ------
@@ -130,10 +135,24 @@ def write_network_index(
         equally_long(articles, offsets), origin, settings, asking(customers[np.sort(some)])
     ).save(folder, ITEM_INDEX)
     if similar_customers:
-        VectorIndex.build(unit_rows(customers), origin, settings).save(folder, USER_INDEX)
+        _index_of_customers(customers, origin, settings, folder).save(folder, USER_INDEX)
         pl.concat(history.map(_ids, label="customers' ids")).write_parquet(folder / CUSTOMER_IDS)
         shown = history.map(_latest_articles, label="customers' latest articles")
         pl.concat(shown).write_parquet(folder / BOUGHT)
+
+
+def _index_of_customers(
+    customers: NDArray[np.float32], origin: dict[str, Any], settings: IndexSettings, folder: Path
+) -> VectorIndex:
+    """The index by cosine; its unit vectors lie on disk meanwhile, so that memory has them once."""
+    with TemporaryDirectory(dir=folder) as scratch:
+        unit = np.lib.format.open_memmap(
+            Path(scratch) / CUSTOMERS, "w+", np.float32, customers.shape
+        )
+        for first in range(0, len(customers), _ROWS_IN_A_BLOCK):
+            block = slice(first, first + _ROWS_IN_A_BLOCK)
+            unit[block] = unit_rows(customers[block])
+        return VectorIndex.build(unit, origin, settings)
 
 
 def _ids(partition: Partition) -> pl.DataFrame:

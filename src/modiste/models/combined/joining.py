@@ -62,16 +62,22 @@ class Concatenated:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of both vectors, of customers and of articles."""
+    """The mean of both vectors, of customers and of articles, as the networks give them.
+
+    Not made of length 1: a customer vector's length is how sure a network is of what it says, and
+    without it popularity outweighs all that a history tells.
+    """
 
     def of_articles(self, sequence: Vectors, graph: Vectors) -> Vectors:
-        """The mean.
+        """The mean; where one network has learned nothing, the other's vectors.
 
         Raises
         ------
         ConfigError
-            When the networks' vectors are of different lengths.
+            When the networks' vectors have different numbers of dimensions.
         """
+        if not (sequence.shape[1] and graph.shape[1]):
+            return np.hstack([sequence, graph])
         if sequence.shape[1] != graph.shape[1]:
             raise ConfigError(
                 f"vectors of {sequence.shape[1]} and of {graph.shape[1]} dimensions have no mean: "
@@ -81,7 +87,7 @@ class Mean:
         return (sequence + graph) / np.float32(2)
 
     def of_customers(self, sequence: Vectors, graph: Vectors, facts: Vectors) -> Vectors:
-        """The mean."""
+        """The mean; where one network has learned nothing, the other's vectors."""
         del facts
         return self.of_articles(sequence, graph)
 
