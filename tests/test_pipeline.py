@@ -144,6 +144,8 @@ def test_who_is_like_a_customer_on_the_command_line(shop: Path, undisturbed: Pat
     assert customer not in near
     assert near <= set(bought["customer_id"])
     assert len(answer["suggested"]) == 12
+    for article in answer["suggested"]:
+        assert f"{article['article_id']}  {article['prod_name']}" in printed.output
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import pytest
 from rich.console import Console
 
 from modiste.data.manifest import Manifest
-from modiste.report.console import print_ingest_account, print_results, print_scores
+from modiste.report.console import (
+    print_ingest_account,
+    print_results,
+    print_scores,
+    print_similar_customers,
+)
 from modiste.report.results import signed
 
 
@@ -100,3 +106,28 @@ def test_signs() -> None:
         "0.0000",
         "-0.2000",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_similar_customers_and_the_articles_for_one(width: int) -> None:
+    """Two with the same id's beginning and score stay two; the table without figures is printed."""
+    console, text = _printed(width)
+    found = pl.DataFrame(
+        {
+            "rank": [1, 1, 2],
+            "customer_id": ["customer-000…"] * 3,
+            "score": [0.5, 0.5, 0.5],
+            "article_id": ["1", "2", "3"],
+            "prod_name": ["Dress", None, "[red]Coat[/red]"],
+            "t_dat": [date(2020, 9, 3), date(2020, 9, 2), date(2020, 9, 1)],
+        }
+    )
+    suggested = pl.DataFrame({"article_id": ["0108", "0109"], "prod_name": ["Strap top", None]})
+    print_similar_customers("someone", found, suggested, console)
+    printed = " ".join(text.getvalue().split())
+    assert "Like someone" in printed
+    assert printed.count("customer-000…") == 2
+    assert "Dress" in printed
+    assert "[red]Coat[/red]" in printed
+    assert "0108 Strap top" in printed
+    assert "0109" in printed

@@ -274,6 +274,8 @@ def _print_table(
     console.print(Text(f"\n{title}", style="bold"))
     without_end = console.options.update(width=10_000)
     shown = list(range(texts, len(columns)))
+    if not shown:
+        console.print(_table(columns, rows, range(texts), texts))
     while shown:
         # As many figures as fit, but one at least; beside it the texts are folded.
         for n in range(len(shown), 0, -1):
