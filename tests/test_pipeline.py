@@ -46,7 +46,7 @@ SETTINGS = (
     "models.gnn.network.dimensions=16",
     "models.gnn.network.articles_of_customer=5",
     "models.gnn.network.customers_of_article=3",
-    "models.gnn.training.days=60",
+    "models.gnn.training.days=14",
     "models.gnn.training.epochs=2",
     "models.gnn.training.checkpoint_steps=5",
     "models.weights.gnn=1",
@@ -354,7 +354,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_earlier_result(
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=14m", "tmpfs", str(disk)], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=False
     ).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     try:

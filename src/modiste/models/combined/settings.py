@@ -39,10 +39,10 @@ class CombinedSettings(BaseModel):
         ),
     )
     sasrec_weight: Annotated[float, Field(ge=0)] = Field(
-        default=0.2, description="Of concatenated: weight of SASRec's vector."
+        default=0.3, description="Of concatenated: weight of SASRec's vector."
     )
     gnn_weight: Annotated[float, Field(ge=0)] = Field(
-        default=0.6, description="Of concatenated: weight of the graph network's vector."
+        default=0.7, description="Of concatenated: weight of the graph network's vector."
     )
     gate: GateSettings = Field(
         default=GateSettings(), description="Of gated: how the weights are learned."
