@@ -8,7 +8,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from conftest import SMALL_SHOP_DAYS, SMALL_SHOP_START
 from modiste.data.dataset import Dataset
 from modiste.engine.stages import Run
 from modiste.evaluation.splits import split
@@ -24,23 +23,19 @@ GATED = ALL_RECOMMENDERS.model_copy(
     update={"combined": CombinedSettings(way="gated", gate=GateSettings(days=GATE_DAYS, steps=20))}
 )
 
-# The data goes on after it, or it is the day after the data ends.
-SUBMISSIONS = {
-    "labels follow": SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - HORIZON),
-    "the data ends": None,
-}
 
-
-def trained(dataset: Dataset, as_of: date | None, out: Path) -> TrainingStages:
+def trained(dataset: Dataset, as_of: date, out: Path) -> TrainingStages:
     with Run(out) as run:
         run.known("ingest", {"shop": str(dataset.folder)})
         return run_training_stages(run, dataset, GATED, split(dataset, as_of, HORIZON), None)
 
 
-@pytest.mark.parametrize("as_of", SUBMISSIONS.values(), ids=SUBMISSIONS.keys())
+@pytest.mark.parametrize("days_with_labels", [0, HORIZON])
 def test_the_gates_days_are_over_before_any_window_and_new_to_the_networks(
-    as_of: date | None, small_shop: Dataset, tmp_path: Path
+    days_with_labels: int, small_shop: Dataset, tmp_path: Path
 ) -> None:
+    """Both where the data ends with the day before the submission's, and where it goes on."""
+    as_of = small_shop.next_day - timedelta(days=days_with_labels)
     made = trained(small_shop, as_of, tmp_path / "run")
     windows = split(small_shop, as_of, HORIZON)
     first = min(window.as_of for window in (*windows.selection, *windows.reported))
