@@ -76,7 +76,7 @@ from modiste.report.training import NetworkTraining
 from modiste.training_stages import GATE, TrainingStages, gated, run_training_stages, stages_of
 
 if TYPE_CHECKING:
-    from modiste.models.network_index import VectorRecommender
+    from modiste.models.learning.network_recommender import NetworkRecommender
 
 STAGES = (
     "ingest",
@@ -535,7 +535,7 @@ def index_networks(
     enabled = models.enabled_networks
     name = COMBINED if len(enabled) == len(NETWORKS) else enabled[0]
     history = dataset.until(as_of)
-    recommender = cast("VectorRecommender", RECOMMENDERS[name](models, artifacts).fit(history))
+    recommender = cast("NetworkRecommender", RECOMMENDERS[name](models, artifacts).fit(history))
     write_network_index(
         recommender,
         history,

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.data.dataset import History, Partition
 from modiste.errors import DataError
+from modiste.models.learning.network_recommender import NetworkRecommender
 from modiste.vectors.article_vectors import unit_rows
 from modiste.vectors.index import VectorIndex
 from modiste.vectors.index_settings import IndexSettings
@@ -33,21 +34,6 @@ _ROWS_IN_A_BLOCK = 1 << 16
 
 # Of a customer the latest so many articles are kept, to be shown.
 _SHOWN_ARTICLES = 12
-
-
-class VectorRecommender(Protocol):
-    """A recommender whose score is an inner product of vectors."""
-
-    article_offsets: NDArray[np.float32]
-
-    @property
-    def article_vectors(self) -> NDArray[np.float32]:
-        """Float32, shape (n_articles, dimensions)."""
-
-    def customer_vectors(
-        self, batch: CustomerBatch
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Codes, int32, rising, of those who are known, and float32, shape (n, dimensions)."""
 
 
 def equally_long(vectors: NDArray[np.float32], offsets: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +68,7 @@ def asking(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_network_index(
-    recommender: VectorRecommender,
+    recommender: NetworkRecommender,
     history: History,
     settings: IndexSettings,
     origin: dict[str, Any],

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
@@ -14,13 +13,13 @@ from modiste.models.combined.gate import learn_gate
 from modiste.models.combined.joining import Concatenated, Gated, Joining, Mean, facts_of
 from modiste.models.combined.settings import CombinedSettings
 from modiste.models.graph.recommender import GraphRecommender
-from modiste.models.learning.on_sale import OnSale
+from modiste.models.learning.network_recommender import NetworkRecommender
 from modiste.models.sasrec.recommender import SASRecRecommender
 
 _SETTINGS = "combined.json"
 
 
-class CombinedRecommender:
+class CombinedRecommender(NetworkRecommender):
     """What comes next by the order of a customer's purchases and by their neighbourhood.
 
     Who is known to one network only has zeros in the other's part.
@@ -78,21 +77,18 @@ class CombinedRecommender:
             each if len(each) else np.zeros((n_articles, each.shape[1]), np.float32)
             for each in (sequence, graph)
         )
-        self.article_vectors: NDArray[np.float32] = self._joining.of_articles(sequence, graph)
-        self.article_offsets: NDArray[np.float32] = self.gnn.article_offsets
-        self._on_sale = OnSale(self.article_vectors, self.article_offsets[:n_articles])
-        return self
+        self._articles = self._joining.of_articles(sequence, graph)
+        return self._put_on_sale(self.gnn.article_offsets)
+
+    @property
+    def article_vectors(self) -> NDArray[np.float32]:
+        """The articles' joined vectors, shape (n_articles, dimensions)."""
+        return self._articles
 
     def customer_vectors(
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Joined vectors of those customers of a batch who bought anything.
-
-        Returns
-        -------
-        Their codes, int32, shape (n,), rising; and float32, shape (n, dimensions). The inner
-        product with an article's joined vector is its score without popularity.
-        """
+        """Joined, of those who bought anything that either network knows; see the base class."""
         by_sasrec, by_gnn = self.sasrec.customer_vectors(batch), self.gnn.customer_vectors(batch)
         customers = np.union1d(by_sasrec[0], by_gnn[0])
         if not len(customers):
@@ -103,14 +99,6 @@ class CombinedRecommender:
         )
         facts = facts_of(batch, customers)
         return customers, self._joining.of_customers(sequence, graph, facts)
-
-    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
-        """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        return self._on_sale.recommend(*self.customer_vectors(batch), k)
-
-    def score(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
-        """Score given articles alone: see :meth:`~modiste.models.learning.on_sale.OnSale.score`."""
-        return self._on_sale.score(*self.customer_vectors(batch), candidates)
 
     def save(self, folder: Path) -> None:
         """Write both networks, each into a folder of its own, the settings, and the gate."""

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number
-from modiste.errors import DataError
 from modiste.models.graph.fitting import TrainedGraph, customer_values, fit_graph
 from modiste.models.graph.inference import CustomerEncoder, article_states
 from modiste.models.graph.purchase_graph import articles_of_customers, build_graph
 from modiste.models.graph.sage_settings import GraphSettings
-from modiste.models.learning.on_sale import OnSale
+from modiste.models.learning.network_recommender import (
+    NetworkRecommender,
+    require_of_the_past,
+)
 from modiste.models.learning.popularity_prior import article_offsets
 from modiste.models.popularity import PopularitySettings
 from modiste.vectors.article_vectors import ArticleVectors
@@ -25,7 +27,7 @@ from modiste.vectors.article_vectors import ArticleVectors
 _STATES, _OFFSETS = "states.npy", "offsets.npy"
 
 
-class GraphRecommender:
+class GraphRecommender(NetworkRecommender):
     """What customers with a neighbourhood like the customer's bought next.
 
     Parameters
@@ -40,12 +42,6 @@ class GraphRecommender:
         Folder of a :class:`TrainedGraph` that was learned from earlier days of this shop: it is
         then not trained, but asked as of the history's date, what was bought since included. None:
         :meth:`fit` trains one.
-
-    Attributes
-    ----------
-    article_offsets
-        float32, shape (n_articles,): what is added to an article's score, minus infinity where it
-        is not on sale.
     """
 
     def __init__(
@@ -77,7 +73,7 @@ class GraphRecommender:
             network = fit_graph(history, self.settings, self.popularity, self.vectors)
         else:
             network = TrainedGraph.load(self.trained)
-            self._check(network, history)
+            require_of_the_past(self.trained, len(network.articles), history)
         states: list[NDArray[np.float32]] = []
         if network is not None:
             with TemporaryDirectory() as scratch:
@@ -98,22 +94,9 @@ class GraphRecommender:
         offsets: NDArray[np.float32],
     ) -> Self:
         """Ask this network, of articles that stand so."""
-        self._network, self._states, self.article_offsets = network, states, offsets
+        self._network, self._states = network, states
         self._encoder = None if network is None else CustomerEncoder(network.network, states)
-        self._on_sale = OnSale(self.article_vectors, offsets[: len(self.article_vectors)])
-        return self
-
-    def _check(self, trained: TrainedGraph, history: History) -> None:
-        if trained.as_of > history.as_of:
-            raise DataError(
-                f"{self.trained} has learned from days before {trained.as_of}, and is asked as of "
-                f"{history.as_of}: it would know what is still to come. Train one as of then"
-            )
-        if len(trained.articles) != history.n_articles:
-            raise DataError(
-                f"{self.trained} knows {len(trained.articles):,} articles, but the shop has "
-                f"{history.n_articles:,}: train it anew"
-            )
+        return self._put_on_sale(offsets)
 
     @property
     def article_vectors(self) -> NDArray[np.float32]:
@@ -123,13 +106,7 @@ class GraphRecommender:
     def customer_vectors(
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Vectors of those customers of a batch who bought anything that the network knows.
-
-        Returns
-        -------
-        Their codes, int32, shape (n,), rising; and float32, shape (n, dimensions). The inner
-        product with an article's vector is its score without popularity.
-        """
+        """Of those who bought anything that the network knows; see the base class."""
         known = pl.col("article") < len(self.article_vectors)
         customers, purchases = articles_of_customers(batch.transactions.filter(known), batch.as_of)
         if self._network is None or self._encoder is None or not len(customers):
@@ -141,17 +118,6 @@ class GraphRecommender:
             day_number(batch.as_of),
             self._network.attributes.numbers(table),
         )
-
-    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
-        """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        return self._on_sale.recommend(*self.customer_vectors(batch), k)
-
-    def score(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
-        """Score given articles alone: see :meth:`~modiste.models.learning.on_sale.OnSale.score`.
-
-        Those of a customer who bought nothing that the network knows are null.
-        """
-        return self._on_sale.score(*self.customer_vectors(batch), candidates)
 
     def save(self, folder: Path) -> None:
         """Write the network, if anything was learned, how articles stand, and what is on sale."""

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from modiste.models.learning.settings import LoopSettings
+from modiste.models.columns import ArticleColumn, CustomerColumn
+from modiste.models.learning.settings import LoopSettings, ShopNetworkSettings
 
 
 class GraphSAGESettings(BaseModel):
@@ -97,15 +98,9 @@ class GraphTrainingSettings(LoopSettings):
     )
 
 
-class GraphSettings(BaseModel):
+class GraphSettings(ShopNetworkSettings):
     """Settings of the graph network on a shop's history."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    enabled: bool = Field(
-        default=False,
-        description="Whether it is trained and compared; it takes far longer than the simple ones.",
-    )
     network: GraphSAGESettings = Field(
         default=GraphSAGESettings(), description="Shape of the network."
     )
@@ -115,11 +110,7 @@ class GraphSettings(BaseModel):
         ),
         description="How it is trained.",
     )
-    content: bool = Field(
-        default=True,
-        description="Whether the articles' vectors, where there are any, are read.",
-    )
-    article_attributes: tuple[str, ...] = Field(
+    article_attributes: tuple[ArticleColumn, ...] = Field(
         default=(
             "product_code",
             "product_type_no",
@@ -132,36 +123,13 @@ class GraphSettings(BaseModel):
             "section_no",
             "garment_group_no",
         ),
-        description="Columns of the articles whose values are read; missing ones are passed over.",
+        description="Columns of the articles whose values are read.",
     )
-    customer_attributes: tuple[str, ...] = Field(
+    customer_attributes: tuple[CustomerColumn, ...] = Field(
         default=("age", "FN", "Active", "club_member_status", "fashion_news_frequency"),
         description="Columns of the customers whose values are read.",
-    )
-    popularity_prior: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles' popularity at the time is added to their scores, so that the "
-            "network learns what a neighbourhood says beyond it. Of the loss softmax only."
-        ),
-    )
-    prior_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description="In training, days between the dates as of which popularity is known.",
-    )
-    validation_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description=(
-            "Last days that are kept back to find how many epochs are best; it is then trained "
-            "anew, on all days, for as many."
-        ),
     )
 
     @model_validator(mode="after")
     def _prior_needs_softmax(self) -> Self:
-        if self.popularity_prior and self.training.loss != "softmax":
-            raise ValueError(
-                f"popularity_prior goes with the loss softmax, and the loss is "
-                f"{self.training.loss}: set popularity_prior to false"
-            )
-        return self
+        return self._require_softmax(self.training.loss)

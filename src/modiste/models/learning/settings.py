@@ -5,7 +5,7 @@ Apart from all that imports PyTorch: every command reads settings, and few train
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -60,3 +60,48 @@ class LoopSettings(BaseModel):
             "item vectors and the loss stay of 32 bits."
         ),
     )
+
+
+class ShopNetworkSettings(BaseModel):
+    """Settings of a network that is trained on a shop's history, whatever the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether it is trained and compared; it takes far longer than the simple ones.",
+    )
+    content: bool = Field(
+        default=True,
+        description=(
+            "Whether the articles' vectors, where there are any, are read beside their codes: what "
+            "is known of an article that nobody bought yet."
+        ),
+    )
+    popularity_prior: bool = Field(
+        default=True,
+        description=(
+            "Whether the articles' popularity at the time is added to their scores, so that the "
+            "network learns what is to be known beyond it. Of the loss softmax only."
+        ),
+    )
+    prior_days: Annotated[int, Field(ge=1)] = Field(
+        default=7,
+        description="In training, days between the dates as of which popularity is known.",
+    )
+    validation_days: Annotated[int, Field(ge=1)] = Field(
+        default=7,
+        description=(
+            "Last days that are kept back to find how many epochs are best; it is then trained "
+            "anew, on all days, for as many."
+        ),
+    )
+
+    def _require_softmax(self, loss: str) -> Self:
+        """For the settings' own check, once they have a loss."""
+        if self.popularity_prior and loss != "softmax":
+            raise ValueError(
+                f"popularity_prior goes with the loss softmax, and the loss is {loss}: set "
+                "popularity_prior to false"
+            )
+        return self

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number
-from modiste.errors import DataError
-from modiste.models.learning.on_sale import OnSale
+from modiste.models.learning.network_recommender import (
+    NetworkRecommender,
+    require_of_the_past,
+)
 from modiste.models.learning.popularity_prior import article_offsets
 from modiste.models.popularity import PopularitySettings
 from modiste.models.sasrec.fitting import TrainedNetwork, fit_network
@@ -25,7 +27,7 @@ from modiste.vectors.article_vectors import ArticleVectors
 _OFFSETS = "offsets.npy"
 
 
-class SASRecRecommender:
+class SASRecRecommender(NetworkRecommender):
     """What comes next in the order of a customer's purchases.
 
     Parameters
@@ -39,12 +41,6 @@ class SASRecRecommender:
     trained
         Folder of a :class:`TrainedNetwork` that was learned from earlier days of this shop: it is
         then not trained, but asked as of the history's date. None: :meth:`fit` trains one.
-
-    Attributes
-    ----------
-    article_offsets
-        float32, shape (n_articles,): what is added to an article's score, minus infinity where it
-        is not on sale.
     """
 
     def __init__(
@@ -76,26 +72,13 @@ class SASRecRecommender:
             network = fit_network(history, self.settings, self.popularity, self.vectors)
         else:
             network = TrainedNetwork.load(self.trained)
-            self._check(network, history)
+            require_of_the_past(self.trained, len(network.articles), history)
         with_prior = self.settings.popularity_prior
         return self._ask(network, article_offsets(history, self.popularity, with_prior))
 
     def _ask(self, network: TrainedNetwork | None, offsets: NDArray[np.float32]) -> Self:
-        self._network, self.article_offsets = network, offsets
-        self._on_sale = OnSale(self.article_vectors, offsets[: len(self.article_vectors)])
-        return self
-
-    def _check(self, trained: TrainedNetwork, history: History) -> None:
-        if trained.as_of > history.as_of:
-            raise DataError(
-                f"{self.trained} has learned from days before {trained.as_of}, and is asked as of "
-                f"{history.as_of}: it would know what is still to come. Train one as of then"
-            )
-        if len(trained.articles) != history.n_articles:
-            raise DataError(
-                f"{self.trained} knows {len(trained.articles):,} articles, but the shop has "
-                f"{history.n_articles:,}: train it anew"
-            )
+        self._network = network
+        return self._put_on_sale(offsets)
 
     @property
     def article_vectors(self) -> NDArray[np.float32]:
@@ -105,13 +88,7 @@ class SASRecRecommender:
     def customer_vectors(
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Vectors of those customers of a batch who bought anything that the network knows.
-
-        Returns
-        -------
-        Their codes, int32, shape (n,), rising; and float32, shape (n, dimensions). The inner
-        product with an article's vector is its score without popularity.
-        """
+        """Of those who bought anything that the network knows; see the base class."""
         known = pl.col("article") < len(self.article_vectors)
         sequences = sequences_of(batch.transactions.filter(known))
         customers = sequences.customers
@@ -126,17 +103,6 @@ class SASRecRecommender:
         return customer_vectors(
             trained.network, sequences, days, torch.from_numpy(trained.articles)
         )
-
-    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
-        """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        return self._on_sale.recommend(*self.customer_vectors(batch), k)
-
-    def score(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
-        """Score given articles alone: see :meth:`~modiste.models.learning.on_sale.OnSale.score`.
-
-        Those of a customer who bought nothing that the network knows are null.
-        """
-        return self._on_sale.score(*self.customer_vectors(batch), candidates)
 
     def save(self, folder: Path) -> None:
         """Write the network, if there was an order to learn, and what is on sale."""

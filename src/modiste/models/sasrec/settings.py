@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from modiste.models.learning.settings import LoopSettings
+from modiste.models.learning.settings import LoopSettings, ShopNetworkSettings
 
 
 class NetworkSettings(BaseModel):
@@ -114,15 +114,9 @@ class TrainingSettings(LoopSettings):
     )
 
 
-class SASRecSettings(BaseModel):
+class SASRecSettings(ShopNetworkSettings):
     """Settings of SASRec on a shop's history."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    enabled: bool = Field(
-        default=False,
-        description="Whether it is trained and compared; it takes far longer than all the others.",
-    )
     network: NetworkSettings = Field(
         default=NetworkSettings(
             blocks=2, heads=2, dropout=0.3, max_length=50, time_gaps=True, see_own_basket=True
@@ -142,37 +136,7 @@ class SASRecSettings(BaseModel):
         ),
         description="How it is trained.",
     )
-    content: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles' vectors, where there are any, are read beside their codes: what "
-            "is known of an article that nobody bought yet."
-        ),
-    )
-    popularity_prior: bool = Field(
-        default=True,
-        description=(
-            "Whether the articles' popularity at the time is added to their scores, so that the "
-            "network learns what a history says beyond it. Of the loss softmax only."
-        ),
-    )
-    prior_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description="In training, days between the dates as of which popularity is known.",
-    )
-    validation_days: Annotated[int, Field(ge=1)] = Field(
-        default=7,
-        description=(
-            "Last days that are kept back to find how many epochs are best; it is then trained "
-            "anew, on all days, for as many."
-        ),
-    )
 
     @model_validator(mode="after")
     def _prior_needs_softmax(self) -> Self:
-        if self.popularity_prior and self.training.loss != "softmax":
-            raise ValueError(
-                f"popularity_prior goes with the loss softmax, and the loss is "
-                f"{self.training.loss}: set popularity_prior to false"
-            )
-        return self
+        return self._require_softmax(self.training.loss)
