@@ -1,0 +1,1 @@
+"""From candidates to an order: features, rankers, their ensemble, rules, and reasons."""

@@ -1,0 +1,76 @@
+"""What rankers learn from and score: candidates with their features, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+# Columns beside the features. ``window`` numbers the as-of dates; a list is one customer's
+# candidates as of one of them.
+LIST_KEYS = ("window", "customer")
+KEYS: dict[str, pl.DataType] = {
+    "window": pl.Int16(),
+    "customer": pl.Int32(),
+    "article": pl.Int32(),
+}
+LABEL = "bought"
+WEIGHT = "weight"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column that rankers see.
+
+    Attributes
+    ----------
+    name
+        Of the column: Float32 for a number, where null is "not known"; Int32 for a category.
+    group
+        Features of a group can be left out together.
+    meaning
+        One line, in words that a merchandiser reads.
+    n_categories
+        None for a number. Else the codes go from 0 to this, exclusively; null: none.
+    """
+
+    name: str
+    group: str
+    meaning: str
+    n_categories: int | None = None
+
+
+@dataclass(frozen=True)
+class RankingRows:
+    """Candidates of lists of customers, with features and, where it is known, what was bought.
+
+    Attributes
+    ----------
+    features
+        In the order of a ranker's input.
+    frame
+        Sorted by (window, customer, article). The columns of ``KEYS``; ``bought`` (Boolean) and
+        ``weight`` (Float32: of how many rows this one stands for, where some were left out) only
+        where rankers learn from it; and the features' columns.
+    """
+
+    features: tuple[Feature, ...]
+    frame: pl.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names."""
+        return [feature.name for feature in self.features]
+
+    def list_sizes(self) -> NDArray[np.int64]:
+        """Number of rows of each list, in the order of the rows."""
+        sizes = self.frame.select(pl.struct(LIST_KEYS).rle().struct.field("len")).to_series()
+        return sizes.to_numpy().astype(np.int64)
+
+    def without_groups(self, groups: Sequence[str]) -> RankingRows:
+        """The same rows without the features of some groups."""
+        left = tuple(feature for feature in self.features if feature.group not in groups)
+        return RankingRows(left, self.frame)
