@@ -1,0 +1,107 @@
+"""Settings of the candidates: which source proposes how many, to whom, and how many are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from modiste.data.dataset import CustomerBatch
+from modiste.models.blend import RECOMMENDERS
+
+# Customers are asked different sources by how long ago they last bought.
+SEGMENTS = ("cold", "lately", "earlier")
+
+_LATELY_DAYS = 30
+
+Quota = Annotated[int, Field(ge=0)]
+
+
+class CandidateSettings(BaseModel):
+    """How articles are proposed to the ranker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="Candidates of a customer at most, of all sources together."
+    )
+    quotas: dict[str, dict[str, Quota]] = Field(
+        default={
+            "cold": {"popularity": 200, "popularity_by_age": 100},
+            "lately": {
+                "repurchase": 60,
+                "other_colours": 40,
+                "co_visitation": 60,
+                "popularity_by_section": 120,
+                "popularity": 80,
+                "popularity_by_age": 40,
+                "content": 30,
+                "sasrec": 60,
+                "gnn": 100,
+                "combined": 60,
+            },
+            "earlier": {
+                "repurchase": 60,
+                "other_colours": 40,
+                "co_visitation": 40,
+                "popularity_by_section": 120,
+                "popularity": 100,
+                "popularity_by_age": 40,
+                "content": 30,
+                "sasrec": 60,
+                "gnn": 100,
+                "combined": 60,
+            },
+        },
+        description=(
+            "For customers who never bought (cold), bought in the last 30 days (lately) or earlier: "
+            "the first places of each source's list that are candidates. A source that is not "
+            "enabled is passed over."
+        ),
+    )
+
+    @field_validator("quotas")
+    @classmethod
+    def _quotas_name_segments_and_sources(
+        cls, quotas: dict[str, dict[str, int]]
+    ) -> dict[str, dict[str, int]]:
+        if set(quotas) != set(SEGMENTS):
+            raise ValueError(f"quotas are of the segments {', '.join(SEGMENTS)}")
+        for segment, sources in quotas.items():
+            unknown = sources.keys() - RECOMMENDERS.keys()
+            if unknown:
+                raise ValueError(
+                    f"no source {', '.join(sorted(unknown))} (quotas.{segment}): there are "
+                    f"{', '.join(RECOMMENDERS)}"
+                )
+        return quotas
+
+    @property
+    def sources(self) -> list[str]:
+        """Sources with a quota, in the order of the recommenders."""
+        return [
+            name
+            for name in RECOMMENDERS
+            if any(quotas.get(name) for quotas in self.quotas.values())
+        ]
+
+
+def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
+    """Each customer's segment: ``customer`` and ``segment`` (an Enum of ``SEGMENTS``)."""
+    last = batch.transactions.group_by("customer").agg(pl.col("t_dat").max())
+    days = (pl.lit(batch.as_of) - pl.col("t_dat")).dt.total_days()
+    cold, lately, earlier = (pl.lit(name) for name in SEGMENTS)
+    return (
+        batch.customers.select("customer")
+        .join(last, on="customer", how="left", maintain_order="left")
+        .select(
+            "customer",
+            segment=pl.when(days.is_null())
+            .then(cold)
+            .when(days <= _LATELY_DAYS)
+            .then(lately)
+            .otherwise(earlier)
+            .cast(pl.Enum(SEGMENTS)),
+        )
+    )

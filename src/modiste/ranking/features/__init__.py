@@ -1,0 +1,1 @@
+"""What rankers see of a candidate, in groups that can be left out together."""

@@ -1,0 +1,94 @@
+"""Features of likeness: how near a candidate is, in a space of vectors, to what was bought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from modiste.data.dataset import CustomerBatch, History
+from modiste.ranking.rows import Feature
+from modiste.vectors.article_vectors import unit_rows
+
+GROUP = "similarity"
+
+# Rows whose vectors are gathered at once.
+_ROWS_IN_A_BLOCK = 1 << 18
+
+
+class SimilarityFeatures:
+    """Cosines of a candidate's vector to the purchases of the last day, and to all.
+
+    Parameters
+    ----------
+    space
+        Name of the space, for people.
+    vectors
+        float32, shape (n_articles, dimensions); a row of zeros is not known.
+    """
+
+    def __init__(self, space: str, vectors: NDArray[np.float32]) -> None:
+        self.space = space
+        self._vectors = unit_rows(vectors)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The group's features."""
+        space = self.space
+        return (
+            Feature(f"{space}_to_last", GROUP, f"likeness ({space}) to the last day's purchases"),
+            Feature(f"{space}_to_all", GROUP, f"likeness ({space}) to all purchases"),
+        )
+
+    def fit(self, history: History) -> Self:
+        """Return itself: the vectors are given."""
+        del history
+        return self
+
+    def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Add both cosines; null for who bought nothing."""
+        customers = batch.customers["customer"].to_numpy()
+        bought = batch.interactions
+        last = bought.filter(pl.col("t_dat") == pl.col("t_dat").max().over("customer"))
+        row = np.searchsorted(customers, candidates["customer"].to_numpy())
+        article = candidates["article"].to_numpy()
+        columns = []
+        for feature, purchases in zip(self.features, (last, bought), strict=True):
+            profile = unit_rows(self._mean(customers, purchases))
+            cosines = np.empty(len(row), dtype=np.float32)
+            for first in range(0, len(row), _ROWS_IN_A_BLOCK):
+                block = slice(first, first + _ROWS_IN_A_BLOCK)
+                cosines[block] = np.einsum(
+                    "ij,ij->i", profile[row[block]], self._vectors[article[block]]
+                )
+            known = profile.any(axis=1)[row]
+            columns.append(
+                pl.Series(feature.name, np.where(known, cosines, np.float32(np.nan))).fill_nan(None)
+            )
+        return candidates.with_columns(columns)
+
+    def _mean(
+        self, customers: NDArray[np.int32], purchases: pl.DataFrame
+    ) -> NDArray[np.float32]:
+        """Sum of each customer's purchases' vectors, shape (n_customers, dimensions)."""
+        rows = np.searchsorted(customers, purchases["customer"].to_numpy())
+        ones = np.ones(len(rows), dtype=np.float32)
+        counts = sparse.csr_array(
+            (ones, (rows, purchases["article"].to_numpy())),
+            shape=(len(customers), len(self._vectors)),
+        )
+        total: NDArray[np.float32] = counts @ self._vectors
+        return total
+
+    def save(self, folder: Path) -> None:
+        """Write the vectors."""
+        np.save(folder / "vectors.npy", self._vectors)
+
+    def load(self, folder: Path) -> Self:
+        """Open them, memory-mapped."""
+        self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        return self

@@ -1,0 +1,69 @@
+"""Features of the sources: how each of them scored a candidate, and at which place of its list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from modiste.candidates.generator import rank_of, score_of
+from modiste.data.dataset import CustomerBatch, History
+from modiste.ranking.rows import Feature
+
+GROUP = "source"
+
+_SOURCES = "number_of_sources"
+
+
+class SourceFeatures:
+    """The columns that the candidates come with.
+
+    Parameters
+    ----------
+    sources
+        Names of the sources.
+    """
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self.sources = tuple(sources)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The group's features."""
+        return (
+            *(
+                feature
+                for source in self.sources
+                for feature in (
+                    Feature(score_of(source), GROUP, f"score by {source.replace('_', ' ')}"),
+                    Feature(
+                        rank_of(source), GROUP, f"place in the list by {source.replace('_', ' ')}"
+                    ),
+                )
+            ),
+            Feature(_SOURCES, GROUP, "number of sources that propose it"),
+        )
+
+    def fit(self, history: History) -> Self:
+        """Return itself: all comes with the candidates."""
+        del history
+        return self
+
+    def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Count the sources."""
+        del batch
+        ranks = [pl.col(rank_of(source)).is_not_null() for source in self.sources]
+        return candidates.with_columns(
+            pl.col([rank_of(source) for source in self.sources]).cast(pl.Float32),
+            pl.sum_horizontal(ranks).cast(pl.Float32).alias(_SOURCES),
+        )
+
+    def save(self, folder: Path) -> None:
+        """There is nothing to write."""
+
+    def load(self, folder: Path) -> Self:
+        """Return itself."""
+        del folder
+        return self
