@@ -21,6 +21,10 @@ def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # Whoever has installed them, it is as if they were not there.
+    known = weights._PACKAGED["all-mpnet-base-v2"]
+    absent = weights._Packages(("no-such-package",), known.sha256, known.install)
+    monkeypatch.setitem(weights._PACKAGED, "all-mpnet-base-v2", absent)
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ class CandidateGenerator:
         for name, source in self.sources.items():
             quotas = {segment: self.settings.quotas[segment].get(name, 0) for segment in SEGMENTS}
             asked = segments.with_columns(
-                quota=pl.col("segment").cast(pl.String).replace_strict(quotas, return_dtype=pl.Int64)
+                quota=pl.col("segment")
+                .cast(pl.String)
+                .replace_strict(quotas, return_dtype=pl.Int64)
             ).filter(pl.col("quota") > 0)
             some = batch.only(asked["customer"])
             proposals[name] = (

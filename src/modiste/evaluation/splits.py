@@ -94,13 +94,38 @@ def _windows_before(end: date, horizon: int, rows: Mapping[date, int]) -> tuple[
     """Windows to choose on that end on the day before ``end``, but those with a blind history."""
     lengths = sorted({horizon, 1}, reverse=True)
     windows = [Window(end - timedelta(days=length), length) for length in lengths]
-    return tuple(
-        window
-        for window in windows
-        if _rows_a_day(rows, window) > 0
-        and _rows_a_day(rows, Window(window.as_of, horizon).earlier())
-        >= _LEAST_HISTORY * _rows_a_day(rows, window)
-    )
+    return tuple(window for window in windows if _has_history(window, horizon, rows))
+
+
+def training_windows(dataset: Dataset, end: date, horizon: int, n: int) -> tuple[Window, ...]:
+    """Past windows that rankers learn from: what was bought there is known as of ``end``.
+
+    Returns
+    -------
+    Up to ``n``, the latest first. Windows of ``horizon`` days lie one before the other; where the
+    data has fewer of them with a history, windows of one day, the last before ``end`` first, make
+    up the number. Their days may be among those of a longer window: the same purchases are asked
+    for with a fresher history.
+    """
+    rows = _rows_by_day(dataset)
+    found: list[Window] = []
+    for length in sorted({horizon, 1}, reverse=True):
+        window = Window(end, length).earlier()
+        while (
+            len(found) < n
+            and window.as_of > dataset.first_day
+            and _has_history(window, horizon, rows)
+        ):
+            found.append(window)
+            window = window.earlier()
+    return tuple(found)
+
+
+def _has_history(window: Window, horizon: int, rows: Mapping[date, int]) -> bool:
+    """Whether the window has sales, and the days before it were not far fewer than its own."""
+    sold = _rows_a_day(rows, window)
+    before = _rows_a_day(rows, Window(window.as_of, horizon).earlier())
+    return sold > 0 and before >= _LEAST_HISTORY * sold
 
 
 def _rows_by_day(dataset: Dataset) -> dict[date, int]:

@@ -36,8 +36,14 @@ def _features() -> tuple[Feature, ...]:
         "days_since_bought": "days since the customer last bought the article",
         "product_times_bought": "articles of this product that the customer bought, any colour",
         "days_since_product": "days since the customer last bought the product, in any colour",
-        **{f"share_of_{column}": f"share of purchases of this {words}" for column, words in _TASTES.items()},
-        **{f"days_since_{column}": f"days since the last purchase of this {_TASTES[column]}" for column in _LATEST},
+        **{
+            f"share_of_{column}": f"share of purchases of this {words}"
+            for column, words in _TASTES.items()
+        },
+        **{
+            f"days_since_{column}": f"days since the last purchase of this {_TASTES[column]}"
+            for column in _LATEST
+        },
         "price_to_habit": "price beside the mean price that the customer paid",
         "age_to_buyers": "years between the customer's age and the mean of the article's buyers",
     }

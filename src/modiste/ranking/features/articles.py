@@ -52,7 +52,7 @@ def _definitions(as_of: date) -> list[Defined]:
     """Every feature of the group, by expressions over one row an article."""
     now = pl.lit(as_of)
     price = pl.col("price_sum") * _PRICE_UNIT / pl.col("prices")
-    numbers = {
+    numbers: dict[str, tuple[str, str | pl.Expr]] = {
         "popularity": ("popularity: recent sales, the latest most, best seller 1", "popularity"),
         **{
             f"sales_{days}d": (
@@ -199,8 +199,10 @@ def _count_sales(partition: Partition, since: date) -> pl.DataFrame:
     """
     ages = partition.read_customers().select("customer", "age")
     rows = partition.read_transactions()
-    earlier = rows.select("customer", "article", "t_dat").group_by("customer", "article").agg(
-        pl.col("t_dat").min().alias("first_bought")
+    earlier = (
+        rows.select("customer", "article", "t_dat")
+        .group_by("customer", "article")
+        .agg(pl.col("t_dat").min().alias("first_bought"))
     )
     recent = (
         rows.filter(pl.col("t_dat") >= since)
@@ -212,10 +214,7 @@ def _count_sales(partition: Partition, since: date) -> pl.DataFrame:
         )
     )
     return recent.group_by("article").agg(
-        *[
-            (pl.col("days") <= days).sum().cast(pl.Int64).alias(f"sales_{days}")
-            for days in _SPANS
-        ],
+        *[(pl.col("days") <= days).sum().cast(pl.Int64).alias(f"sales_{days}") for days in _SPANS],
         (pl.col("price").cast(pl.Float64) / _PRICE_UNIT)
         .round()
         .cast(pl.Int64)

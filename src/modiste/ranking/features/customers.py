@@ -1,4 +1,4 @@
-"""Features of a customer as of a date: how much, how lately, how dear, and what is known of them."""
+"""Features of a customer as of a date: how much, how lately, how dear, and who it is."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -28,12 +29,16 @@ class SimilarityFeatures:
     space
         Name of the space, for people.
     vectors
-        float32, shape (n_articles, dimensions); a row of zeros is not known.
+        Gives, when the group is fitted, float32 of shape (n_articles, dimensions); a row of zeros
+        is not known. Left out where the group is loaded.
     """
 
-    def __init__(self, space: str, vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, space: str, vectors: Callable[[], NDArray[np.float32]] | None = None
+    ) -> None:
         self.space = space
-        self._vectors = unit_rows(vectors)
+        self._source = vectors
+        self._vectors = np.zeros((0, 0), dtype=np.float32)
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -45,9 +50,17 @@ class SimilarityFeatures:
         )
 
     def fit(self, history: History) -> Self:
-        """Return itself: the vectors are given."""
-        del history
+        """Take the vectors, each of length 1."""
+        if self._source is None:
+            raise ValueError("there are no vectors to be fitted with")
+        self._vectors = unit_rows(self._source())
+        missing = history.n_articles - len(self._vectors)
+        if missing:  # a network that has learned nothing has no vectors
+            self._vectors = np.pad(self._vectors, ((0, missing), (0, 0)))
         return self
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_source": None}
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add both cosines; null for who bought nothing."""
@@ -65,15 +78,13 @@ class SimilarityFeatures:
                 cosines[block] = np.einsum(
                     "ij,ij->i", profile[row[block]], self._vectors[article[block]]
                 )
-            known = profile.any(axis=1)[row]
+            known = np.any(profile, axis=1)[row]
             columns.append(
                 pl.Series(feature.name, np.where(known, cosines, np.float32(np.nan))).fill_nan(None)
             )
         return candidates.with_columns(columns)
 
-    def _mean(
-        self, customers: NDArray[np.int32], purchases: pl.DataFrame
-    ) -> NDArray[np.float32]:
+    def _mean(self, customers: NDArray[np.int32], purchases: pl.DataFrame) -> NDArray[np.float32]:
         """Sum of each customer's purchases' vectors, shape (n_customers, dimensions)."""
         rows = np.searchsorted(customers, purchases["customer"].to_numpy())
         ones = np.ones(len(rows), dtype=np.float32)

@@ -1,0 +1,162 @@
+"""Gradient-boosted trees as a ranker: LightGBM, by LambdaRank or by log-loss.
+
+Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", 2017; Burges, "From
+RankNet to LambdaRank to LambdaMART: An Overview", 2010.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import lightgbm
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modiste.errors import DataError
+from modiste.ranking.lightgbm_settings import LightGBMSettings
+from modiste.ranking.rows import LABEL, WEIGHT, Feature, RankingRows
+
+_K = 12
+_MODEL, _FEATURES = "trees.txt", "features.json"
+
+
+class LightGBMRanker:
+    """Trees over the features; a missing value is a value of its own.
+
+    Parameters
+    ----------
+    settings
+        How the trees are grown.
+    """
+
+    def __init__(self, settings: LightGBMSettings | None = None) -> None:
+        self.settings = settings or LightGBMSettings()
+        self._names: list[str] = []
+        self._booster: lightgbm.Booster | None = None
+
+    @property
+    def rounds(self) -> int:
+        """Number of trees."""
+        return int(self._fitted.current_iteration())
+
+    def fit(
+        self,
+        rows: RankingRows,
+        watched: RankingRows | None = None,
+        *,
+        rounds: int | None = None,
+        checkpoints: Path | None = None,
+    ) -> Self:
+        """Grow trees; seconds to minutes, so that there is nothing to go on from after a kill.
+
+        Raises
+        ------
+        DataError
+            When nothing, or all, was bought.
+        """
+        del checkpoints
+        if rows.frame[LABEL].n_unique() < 2:
+            raise DataError(
+                "rankers learn from candidates that were bought and others that were not: here "
+                "are only ones of a kind"
+            )
+        settings = self.settings
+        used = [f for f in rows.features if settings.categories or f.n_categories is None]
+        self._names = [feature.name for feature in used]
+        learned = self._dataset(rows, used)
+        parameters = {
+            "objective": settings.loss,
+            "metric": "map",
+            "eval_at": _K,
+            "lambdarank_truncation_level": _K + 3,
+            "num_leaves": settings.leaves,
+            "learning_rate": settings.learning_rate,
+            "min_data_in_leaf": settings.min_rows,
+            "feature_fraction": settings.features,
+            "lambda_l2": settings.l2,
+            "min_data_per_group": settings.min_rows,
+            "cat_smooth": 50.0,
+            "seed": settings.seed,
+            # The same trees from the same rows on any number of cores.
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        stops: dict[str, Any] = {}
+        if watched is not None and rounds is None:
+            stops = {
+                "valid_sets": [self._dataset(watched, used, learned)],
+                "callbacks": [lightgbm.early_stopping(settings.patience, verbose=False)],
+            }
+        booster = lightgbm.train(parameters, learned, rounds or settings.rounds, **stops)
+        best = booster.best_iteration if stops else -1
+        # What follows the best tree is left out, for good.
+        text = booster.model_to_string(num_iteration=best)
+        self._booster = lightgbm.Booster(model_str=text)
+        return self
+
+    def score(self, frame: pl.DataFrame) -> NDArray[np.float32]:
+        """Sum of the trees' answers for each row, shape (n_rows,)."""
+        scores = self._fitted.predict(self._matrix(frame), raw_score=True)
+        return np.asarray(scores, dtype=np.float32)
+
+    def contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """What each feature adds to a row's score: SHAP values.
+
+        Lundberg et al., "From local explanations to global understanding with explainable AI for
+        trees", 2020.
+
+        Returns
+        -------
+        One column (float64) a feature that the trees see, and ``expected``: each row adds up to
+        its score.
+        """
+        values = self._fitted.predict(self._matrix(frame), pred_contrib=True)
+        return pl.DataFrame(np.asarray(values), schema=[*self._names, "expected"])
+
+    def importance(self) -> pl.DataFrame:
+        """How much each feature lowered the loss (gain), as a share of all."""
+        gain = self._fitted.feature_importance("gain").astype(np.float64)
+        share = gain / gain.sum() if gain.sum() else gain
+        return pl.DataFrame({"feature": self._names, "importance": share})
+
+    def save(self, folder: Path) -> None:
+        """Write the trees as text."""
+        self._fitted.save_model(folder / _MODEL)
+        (folder / _FEATURES).write_text(json.dumps(self._names) + "\n", encoding="utf-8")
+
+    def load(self, folder: Path) -> Self:
+        """Read them back."""
+        self._booster = lightgbm.Booster(model_file=folder / _MODEL)
+        self._names = json.loads((folder / _FEATURES).read_text(encoding="utf-8"))
+        return self
+
+    @property
+    def _fitted(self) -> lightgbm.Booster:
+        if self._booster is None:
+            raise ValueError("the ranker is neither fitted nor loaded")
+        return self._booster
+
+    def _matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
+        return frame.select(pl.col(self._names).cast(pl.Float32).fill_null(np.nan)).to_numpy()
+
+    def _dataset(
+        self,
+        rows: RankingRows,
+        used: list[Feature],
+        reference: lightgbm.Dataset | None = None,
+    ) -> lightgbm.Dataset:
+        ranked = self.settings.loss == "lambdarank"
+        return lightgbm.Dataset(
+            self._matrix(rows.frame),
+            rows.frame[LABEL].cast(pl.Int8).to_numpy(),
+            # The loss of an order compares the rows that are there.
+            weight=None if ranked else rows.frame[WEIGHT].to_numpy(),
+            group=rows.list_sizes(),
+            feature_name=self._names,
+            categorical_feature=[f.name for f in used if f.n_categories is not None],
+            reference=reference,
+        )
