@@ -10,7 +10,7 @@ import pytest
 
 from modiste.data.dataset import Dataset, Window
 from modiste.errors import DataError
-from modiste.evaluation.splits import split
+from modiste.evaluation.splits import split, training_windows
 from shops import write_prepared
 
 FIRST = date(2020, 1, 1)
@@ -81,3 +81,23 @@ def test_nothing_before_the_test_window_is_an_error(even: Dataset) -> None:
             split(even, as_of, 7)
     with pytest.raises(DataError, match="nothing is known before"):
         split(even, None, DAYS)
+
+
+def test_rankers_learn_from_whole_windows_before_a_date(even: Dataset) -> None:
+    end = NEXT - timedelta(days=7)
+    week = timedelta(days=7)
+    found = training_windows(even, end, 7, 3)
+    assert found == tuple(Window(end - n * week, 7) for n in (1, 2, 3))
+
+
+def test_rankers_learn_from_single_days_where_weeks_have_no_history(tmp_path: Path) -> None:
+    # Only the last five days have sales worth the name, as in a sample of whole days.
+    dataset = shop(tmp_path, [1] + [0] * (DAYS - 6) + [50] * 5)
+    day = timedelta(days=1)
+    found = training_windows(dataset, NEXT, 3, 4)
+    assert found == (
+        Window(NEXT - 3 * day, 3),
+        Window(NEXT - day, 1),
+        Window(NEXT - 2 * day, 1),
+        Window(NEXT - 3 * day, 1),
+    )

@@ -56,8 +56,8 @@ class CandidateSettings(BaseModel):
         },
         description=(
             "For customers who never bought (cold), bought in the last 30 days (lately) or "
-            "earlier: the first places of each source's list that are candidates. A source that is not "
-            "enabled is passed over."
+            "earlier: the first places of each source's list that are candidates. A source that "
+            "is not enabled is passed over."
         ),
     )
 
