@@ -318,6 +318,31 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Folders of finished runs; the first is the base."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write [default: one beside the first run]."),
+    ] = None,
+) -> None:
+    """Put runs side by side: settings that differ, every metric, time and memory.
+
+    Writes comparison.json and comparison.html. Where two runs asked about the same customers in the
+    same days, the difference is taken customer by customer and has an interval of its own.
+    """
+    from modiste.report.comparison import compare_runs, default_folder, write_comparison
+    from modiste.report.comparison_page import comparison_html
+    from modiste.report.console import print_comparison
+
+    comparison = compare_runs(runs)
+    folder = out or default_folder(runs)
+    print_comparison(comparison, write_comparison(comparison, comparison_html(comparison), folder))
+
+
+@app.command()
 def config(
     file: ConfigOption = None,
     preset: PresetOption = None,

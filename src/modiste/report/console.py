@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 from rich.console import Console
@@ -18,7 +18,17 @@ from rich.table import Table
 from rich.text import Text
 
 from modiste.data.manifest import Manifest
-from modiste.report.results import Interval, RunMetrics, metric_titles, readable, signed
+from modiste.report.results import (
+    MAIN_METRIC,
+    Interval,
+    RunMetrics,
+    metric_titles,
+    readable,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from modiste.report.comparison import Comparison
 
 # Columns of the output where there is no terminal to ask: a log or a pipe is not cut to 80.
 _PIPE_WIDTH = 160
@@ -124,6 +134,89 @@ def print_results(result: Results, console: Console | None = None) -> None:
     for name in ("submission.csv", "metrics.json", "report.html"):
         if (result.folder / name).exists():
             _print_line(console, f"{name:<15} {result.folder / name}")
+
+
+def print_comparison(
+    comparison: Comparison, files: Sequence[Path], console: Console | None = None
+) -> None:
+    """Print runs side by side: settings that differ, the main metric, differences, stages.
+
+    Parameters
+    ----------
+    comparison
+        Of the runs.
+    files
+        Where all of it was written.
+    console
+        Where to print; by default standard output.
+    """
+    # SciPy comes with these, and the other tables do without.
+    from modiste.evaluation.backtest import ALL
+    from modiste.report.comparison_page import models_best_first, setting_text
+    from modiste.report.saved_run import TEST
+
+    console = console or _console()
+    names = comparison.names
+    for title, values in (
+        ("Settings that differ", comparison.settings),
+        ("Weights of the blend", comparison.weights),
+    ):
+        if values:
+            rows = [
+                [key, *(setting_text(of_runs, name) for name in names)]
+                for key, of_runs in values.items()
+            ]
+            _print_table(console, title, ["", *names], rows, texts=1)
+        elif values is comparison.settings:
+            _print_line(console, "\nAll settings are the same.")
+    level = f"{comparison.intervals.level:.0%} interval"
+    of_test = {
+        row.model: row.runs
+        for row in comparison.metrics
+        if (row.window, row.kind, row.metric) == (TEST, ALL, MAIN_METRIC)
+    }
+    order = models_best_first(comparison, TEST)
+    columns, rows = ["recommender"], [[readable(model)] for model in order]
+    for name in names:
+        columns += [name, level]
+        for model, row in zip(order, rows, strict=True):
+            figure = of_test[model].get(name)
+            row += ["–", ""] if figure is None else [f"{figure.mean:.4f}", _interval(figure)]
+    for name in names[1:]:
+        found = [comparison.difference(name, model, MAIN_METRIC) for model in order]
+        if any(found):
+            columns += [f"{name} − {names[0]}", level]
+            for gap, row in zip(found, rows, strict=True):
+                row += ["–", ""] if gap is None else [signed(gap.mean), _interval(gap, signed)]
+    _print_table(console, f"{comparison.titles[MAIN_METRIC]} in the test window", columns, rows)
+    for each in comparison.not_compared:
+        _print_line(
+            console,
+            f"{each.run} and {each.base}, {each.window}: not compared; {'; '.join(each.reasons)}",
+        )
+    _print_table(
+        console,
+        "Seconds and peak MiB of each stage",
+        ["stage", *(f"{name}{unit}" for name in names for unit in (", s", ", MiB"))],
+        [
+            [
+                readable(stage),
+                *(
+                    text
+                    for name in names
+                    for text in (
+                        (f"{used[name].seconds:,.1f}", f"{used[name].peak_mib:,.0f}")
+                        if name in used
+                        else ("–", "–")
+                    )
+                ),
+            ]
+            for stage, used in comparison.stages.items()
+        ],
+    )
+    _print_line(console, "")
+    for file in files:
+        _print_line(console, f"{file.name:<15} {file}")
 
 
 def print_scores(scores: pl.DataFrame, k: int = 12, console: Console | None = None) -> None:
