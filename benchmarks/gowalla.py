@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="return after about so long")
     parser.add_argument("--weight", type=float, nargs="+", default=[6.0])
     parser.add_argument("--threads", type=int, help="of torch (default: all)")
+    parser.add_argument("--device", default="cpu", help="to train on (default: cpu)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -124,13 +125,13 @@ def main() -> None:
     deadline = None if options.minutes is None else started + 60 * options.minutes
     epochs = train(
         network,
-        known,
         training,
         (lambda vectors: told(measured(of_network(network, vectors))))
         if options.held_out
         else None,
         folder,
-        deadline=deadline,
+        torch.device(options.device),
+        deadline,
     )
     trained = time.monotonic()
     filtered = GraphFilter.fit(known, **FILTER)  # type: ignore[arg-type]
