@@ -314,7 +314,7 @@ def vectors_to_score(network: LightGCN, settings: LightGCNTraining) -> Tensor:
     """
     with torch.no_grad():
         vectors = _comparable(network(), settings)
-        customers, articles = vectors.split([network.n_customers, network.n_articles])
+        customers, articles = vectors[: network.n_customers], vectors[network.n_customers :]
         if settings.score_popularity_power:
             articles = articles * network.popularity()[:, None] ** settings.score_popularity_power
         if settings.loss == "softmax" and settings.popularity_power:
