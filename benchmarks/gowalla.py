@@ -51,13 +51,14 @@ SETTINGS = {
         LightGCNTraining(
             temperature=0.1,
             popularity_power=0.5,
-            batch=4096,
+            batch=8192,
             negatives=4096,
             learning_rate=1e-2,
             vector_penalty=1e-3,
             weight_average=0.99,
-            epochs=7,
-            patience=7,
+            hide_batch=True,
+            epochs=14,
+            patience=14,
             checkpoint_steps=100,
         ),
     ),
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="return after about so long")
     parser.add_argument("--weight", type=float, nargs="+", default=[6.0])
     parser.add_argument("--threads", type=int, help="of torch (default: all)")
+    parser.add_argument("--device", default="cpu", help="to train on (default: cpu)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -124,13 +126,13 @@ def main() -> None:
     deadline = None if options.minutes is None else started + 60 * options.minutes
     epochs = train(
         network,
-        known,
         training,
         (lambda vectors: told(measured(of_network(network, vectors))))
         if options.held_out
         else None,
         folder,
-        deadline=deadline,
+        torch.device(options.device),
+        deadline,
     )
     trained = time.monotonic()
     filtered = GraphFilter.fit(known, **FILTER)  # type: ignore[arg-type]

@@ -132,7 +132,12 @@ def by_ours(clock: Clock, known: csr_matrix) -> None:
     shape, training = SETTINGS["softmax"]
     training = training.model_copy(update={"epochs": 1000, "patience": 1000})
     network = LightGCN(known, shape, seed=1)
-    train(network, known, training, lambda vectors: clock.look(of_network(network, vectors)))
+    train(
+        network,
+        training,
+        lambda vectors: clock.look(of_network(network, vectors)),
+        device=torch.device("cpu"),
+    )
 
 
 def by_pyg(clock: Clock, known: csr_matrix) -> None:

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch_geometric.nn.models import LightGCN as PyGLightGCN
 
 from modiste.errors import DataError, RunError
 from modiste.models.graph.lightgcn import (
+    Along,
     Edges,
     EdgeTask,
     LightGCN,
@@ -87,7 +89,7 @@ def test_a_graph_of_one_edge_can_be_trained_on(loss: str, start: str) -> None:
     shape = LightGCNSettings.model_validate({"dimensions": 4, "start": start})
     settings = LightGCNTraining.model_validate({"loss": loss, "epochs": 3})
     network = LightGCN(one_edge(), shape)
-    train(network, one_edge(), settings)
+    train(network, settings)
     assert vectors_to_score(network, settings).isfinite().all()
 
 
@@ -99,6 +101,9 @@ def test_a_graph_of_one_edge_can_be_trained_on(loss: str, start: str) -> None:
         {"in_batch_negatives": True, "negatives": 0},
         {"popularity_power": 0.5},
         {"edge_dropout": 0.2},
+        {"hide_batch": True},
+        {"hide_batch": True, "fan_out": 3},
+        {"score_popularity_power": 0.25},
         {"fan_out": 3},
         {"loss": "bpr", "vector_penalty": 1e-4},
     ],
@@ -111,7 +116,7 @@ def test_every_loss_tells_groups_apart(changed: dict[str, object]) -> None:
     )
     shape = LightGCNSettings(dimensions=8, layers=2, start="normal")
     network = LightGCN(bought, shape, seed=1)
-    train(network, bought, settings)
+    train(network, settings)
     vectors = vectors_to_score(network, settings)
     scores = (vectors[:40] @ vectors[40:].T).numpy()
     scores[bought.nonzero()] = -np.inf
@@ -134,7 +139,7 @@ def test_popularity_is_added_to_the_scores_and_to_the_loss() -> None:
     torch.testing.assert_close(logits, expected, check_dtype=False)
 
     customers, articles = (torch.from_numpy(each.astype(np.int64)) for each in bought.nonzero())
-    task = EdgeTask(network, bought, prior)
+    task = EdgeTask(network, prior)
     loss = task.loss(np.arange(bought.nnz), np.random.default_rng(0), network)
     torch.testing.assert_close(loss, functional.cross_entropy(logits[customers], articles))
 
@@ -143,6 +148,80 @@ def test_of_bpr_popularity_is_learned() -> None:
     settings = LightGCNTraining(loss="bpr", popularity_power=0.7)
     network = LightGCN(random_graph(), SHAPE)
     assert vectors_to_score(network, settings).shape[1] == SHAPE.dimensions
+
+
+def test_scores_alone_grow_with_a_power_of_popularity() -> None:
+    bought = random_graph()
+    plain = LightGCNTraining(batch=bought.nnz, negatives=15)
+    scaled = plain.model_copy(update={"score_popularity_power": 0.25})
+    network = LightGCN(bought, SHAPE)
+    unit = functional.normalize(network().detach(), dim=1)
+    vectors = vectors_to_score(network, scaled)
+    expected = (unit[:20] @ unit[20:].T) * torch.from_numpy(bought.toarray().sum(0) ** 0.25)
+    torch.testing.assert_close(vectors[:20] @ vectors[20:].T, expected)
+    losses = [
+        EdgeTask(network, settings).loss(np.arange(9), np.random.default_rng(0), network).item()
+        for settings in (plain, scaled)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_the_prior_is_added_to_scores_that_are_scaled() -> None:
+    bought = random_graph()
+    one = LightGCNTraining(score_popularity_power=0.25)
+    both = one.model_copy(update={"popularity_power": 0.5, "temperature": 0.2})
+    network = LightGCN(bought, SHAPE)
+    without, with_it = (vectors_to_score(network, settings) for settings in (one, both))
+    added = 0.2 * 0.5 * network.popularity().log1p()
+    expected = without[:20] @ without[20:].T + added
+    torch.testing.assert_close(with_it[:20] @ with_it[20:].T, expected)
+
+
+@pytest.mark.parametrize("fan_out", [None, 99])
+def test_a_step_passes_nothing_along_the_edges_that_it_hides(fan_out: int | None) -> None:
+    """The step's loss and gradient are of a graph whose other edges alone pass vectors on."""
+    bought = random_graph()
+    settings = LightGCNTraining(batch=4, negatives=10, hide_batch=True, fan_out=fan_out)
+    network = LightGCN(bought, SHAPE.model_copy(update={"start": "normal"}))
+    batch = np.array([0, 5, 17, 30])
+
+    def step(task: EdgeTask) -> tuple[Tensor, Tensor]:
+        loss = task.loss(batch, np.random.default_rng(0), network)
+        return loss, torch.autograd.grad(loss, network.vectors)[0]
+
+    found = step(EdgeTask(network, settings))
+    dense = np.zeros((35, 35), dtype=np.float32)
+    customers, articles = (each[batch] for each in bought.nonzero())
+    offsets, columns, weights = (part.numpy() for part in network.edges)
+    dense[np.repeat(np.arange(35), np.diff(offsets)), columns] = weights
+    assert (dense[customers, 20 + articles] > 0).all()
+    dense[customers, 20 + articles] = dense[20 + articles, customers] = 0
+    rest = Edges.of(csr_matrix(dense))
+
+    class OfTheRest(EdgeTask):
+        def _along(self, *_: object) -> Along:
+            return Along(rest, rest)
+
+    torch.testing.assert_close(found, step(OfTheRest(network, settings)))
+    seen = EdgeTask(network, settings.model_copy(update={"hide_batch": False}))
+    assert float(step(seen)[0].detach()) != pytest.approx(float(found[0].detach()))
+
+
+def test_edges_are_numbered_by_customer_and_article() -> None:
+    shuffled_rows = random_graph()
+    for first, last in itertools.pairwise(shuffled_rows.indptr):
+        shuffled_rows.indices[first:last] = shuffled_rows.indices[first:last][::-1].copy()
+    network = LightGCN(shuffled_rows, SHAPE)
+    customers, articles = network.interactions
+    nodes = len(network.vectors)
+    edges = network.thinned(hidden=torch.tensor([7, 40]))
+    dense = csr_matrix(
+        (edges.weights.numpy(), edges.columns.numpy(), edges.offsets.numpy()), shape=(nodes, nodes)
+    ).toarray()
+    expected = shuffled_rows.toarray()
+    expected[customers[[7, 40]], articles[[7, 40]]] = 0
+    np.testing.assert_array_equal(dense[:20, 20:] > 0, expected > 0)
+    np.testing.assert_array_equal(dense, dense.T)
 
 
 def test_a_spectral_start_is_of_the_deviation_asked_for() -> None:
@@ -158,7 +237,7 @@ def test_dimensions_beyond_the_rank_begin_at_zero() -> None:
 def test_edges_left_out_are_left_out_from_both_ends() -> None:
     network = LightGCN(random_graph(), SHAPE)
     torch.manual_seed(0)
-    edges = network.without_some(0.5).edges
+    edges = network.thinned(dropout=0.5)
     nodes = len(network.vectors)
     dense = csr_matrix(
         (edges.weights.numpy(), edges.columns.numpy(), edges.offsets.numpy()), shape=(nodes, nodes)
@@ -196,34 +275,36 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     found = set()
     for _ in range(2):
         network = LightGCN(random_graph(), SHAPE, seed=3)
-        train(network, random_graph(), TRAINING)
+        train(network, TRAINING)
         found.add(weights(network))
     assert len(found) == 1
     other = LightGCN(random_graph(), SHAPE, seed=3)
-    train(other, random_graph(), TRAINING.model_copy(update={"seed": 1}))
+    train(other, TRAINING.model_copy(update={"seed": 1}))
     assert weights(other) not in found
 
 
-@pytest.mark.parametrize("edge_dropout", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "changed", [{}, {"edge_dropout": 0.3}, {"hide_batch": True, "score_popularity_power": 0.25}]
+)
 def test_a_training_gone_on_with_equals_one_never_stopped(
-    tmp_path: Path, edge_dropout: float
+    tmp_path: Path, changed: dict[str, object]
 ) -> None:
-    settings = TRAINING.model_copy(update={"edge_dropout": edge_dropout, "epochs": 4})
+    settings = TRAINING.model_copy(update={**changed, "epochs": 4})
     whole = LightGCN(random_graph(), SHAPE)
-    train(whole, random_graph(), settings)
+    train(whole, settings)
     half = LightGCN(random_graph(), SHAPE)
-    train(half, random_graph(), settings.model_copy(update={"epochs": 2}), folder=tmp_path)
+    train(half, settings.model_copy(update={"epochs": 2}), folder=tmp_path)
     again = LightGCN(random_graph(), SHAPE)
-    epochs = train(again, random_graph(), settings, folder=tmp_path)
+    epochs = train(again, settings, folder=tmp_path)
     assert len(epochs) == 4
     assert weights(again) == weights(whole)
 
 
 def test_a_checkpoint_of_other_edges_is_not_gone_on_from(tmp_path: Path) -> None:
-    train(LightGCN(random_graph(), SHAPE), random_graph(), TRAINING, folder=tmp_path)
+    train(LightGCN(random_graph(), SHAPE), TRAINING, folder=tmp_path)
     other = random_graph(seed=1)
     with pytest.raises(RunError, match="data"):
-        train(LightGCN(other, SHAPE), other, TRAINING, folder=tmp_path)
+        train(LightGCN(other, SHAPE), TRAINING, folder=tmp_path)
 
 
 def test_the_best_weights_of_the_validation_are_kept() -> None:
@@ -235,7 +316,7 @@ def test_the_best_weights_of_the_validation_are_kept() -> None:
         return value
 
     network = LightGCN(random_graph(), SHAPE)
-    epochs = train(network, random_graph(), TRAINING, validate)
+    epochs = train(network, TRAINING, validate)
     assert [epoch.ndcg for epoch in epochs] == [0.1, 0.5, 0.3]
     np.testing.assert_array_equal(vectors_to_score(network, TRAINING).numpy(), measured[1][1])
 

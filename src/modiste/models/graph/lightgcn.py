@@ -9,7 +9,8 @@ kernel for on CPUs.
 
 Beside the paper's BPR there is softmax over sampled articles (Wu et al., "On the Effectiveness of
 Sampled Softmax Loss for Item Recommendation", TOIS 2024), of cosines with a temperature, and a
-start from the singular vectors of the normalised matrix.
+start from the singular vectors of the normalised matrix. A step can hide its own edges from the
+network, which otherwise sees what it is to predict.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Edges(NamedTuple):
             torch.from_numpy(matrix.indices.astype(np.int64)),
             torch.from_numpy(matrix.data.astype(np.float32)),
         )
+
+    def to(self, device: torch.device) -> Edges:
+        """The same on a device."""
+        return Edges(*(part.to(device) for part in self))
 
     def times(self, vectors: Tensor) -> Tensor:
         """The matrix's product with vectors, without a gradient: shape (n_rows, d)."""
@@ -135,6 +140,11 @@ class LightGCN(nn.Module):
         When there are no edges, or negative ones.
     """
 
+    _offsets: Tensor
+    _columns: Tensor
+    _weights: Tensor
+    _twins: Tensor
+
     def __init__(self, interactions: csr_matrix, settings: LightGCNSettings, seed: int = 0) -> None:
         super().__init__()
         if not interactions.nnz:
@@ -142,8 +152,26 @@ class LightGCN(nn.Module):
         self.settings = settings
         self.n_customers, self.n_articles = interactions.shape
         matrix = normalised(interactions)
-        self.edges = Edges.of(_symmetric(matrix))
+        edges = Edges.of(_symmetric(matrix))
+        # Buffers go where the network goes; they are no weights, and are not kept with them.
+        for name, values in edges._asdict().items():
+            self.register_buffer(f"_{name}", values, persistent=False)
+        # Stable: an article's customers are in the order of their rows, as in its own row.
+        twins = torch.argsort(edges.columns[: matrix.nnz], stable=True)
+        self.register_buffer("_twins", twins, persistent=False)
         self.vectors = nn.Parameter(_start(matrix, settings, seed))
+
+    @property
+    def edges(self) -> Edges:
+        """The normalised adjacency: the customers' rows, then the articles', each edge in both."""
+        return Edges(self._offsets, self._columns, self._weights)
+
+    @property
+    def interactions(self) -> tuple[Tensor, Tensor]:
+        """Customer and article of each edge, numbered in this order: int64, shape (n,) each."""
+        lengths = self._offsets.diff()[: self.n_customers]
+        customers = torch.repeat_interleave(lengths)
+        return customers, self._columns[: len(customers)] - self.n_customers
 
     def forward(self, along: Along | None = None) -> Tensor:
         """Smoothed vectors of all nodes: float32, shape (n_customers + n_articles, d).
@@ -161,11 +189,13 @@ class LightGCN(nn.Module):
             total = total + passed
         return total / (self.settings.layers + 1)
 
-    def log_popularity(self) -> Tensor:
-        """Logarithm of one more than each article's customers: float32, shape (n_articles,)."""
-        return self.edges.offsets.diff()[self.n_customers :].float().log1p()
+    def popularity(self) -> Tensor:
+        """Each article's number of customers: float32, shape (n_articles,)."""
+        return self._offsets.diff()[self.n_customers :].float()
 
-    def around(self, nodes: Tensor, fan_out: int, rng: np.random.Generator) -> Along:
+    def around(
+        self, nodes: Tensor, fan_out: int, rng: np.random.Generator, edges: Edges | None = None
+    ) -> Along:
         """Edges of a sampled neighbourhood: enough of the graph for the vectors of some nodes.
 
         Of each node nearer than the number of layers at most ``fan_out`` neighbours are drawn, all
@@ -176,12 +206,14 @@ class LightGCN(nn.Module):
         ----------
         nodes
             int64, shape (n,): whose smoothed vectors are wanted, each once.
+        edges
+            All of the graph, perhaps with other weights (:meth:`thinned`); None: its own.
         """
-        offsets, columns = self.edges.offsets.numpy(), self.edges.columns.numpy()
+        offsets, columns, weights = (part.cpu().numpy() for part in edges or self.edges)
         n_nodes = len(offsets) - 1
         kept = np.empty(0, dtype=np.int64)
         scale = np.empty(0, dtype=np.float32)
-        met, frontier = np.zeros(n_nodes, dtype=np.bool_), nodes.numpy()
+        met, frontier = np.zeros(n_nodes, dtype=np.bool_), nodes.cpu().numpy()
         for _ in range(self.settings.layers):
             met[frontier] = True
             known = np.diff(offsets)[frontier]
@@ -191,30 +223,29 @@ class LightGCN(nn.Module):
             frontier = np.unique(columns[places])
             frontier = frontier[~met[frontier]]
         row = np.searchsorted(offsets, kept, side="right") - 1
-        weights = self.edges.weights.numpy()[kept] * scale
-        matrix = csr_matrix((weights, (row, columns[kept])), shape=(n_nodes, n_nodes))
-        return Along(Edges.of(matrix), Edges.of(csr_matrix(matrix.T)))
+        matrix = csr_matrix((weights[kept] * scale, (row, columns[kept])), shape=(n_nodes, n_nodes))
+        drawn, transposed = Edges.of(matrix), Edges.of(csr_matrix(matrix.T))
+        device = self.vectors.device
+        return Along(drawn.to(device), transposed.to(device))
 
-    def without_some(self, share: float) -> Along:
-        """The edges but for a share of them, drawn by PyTorch's generator, the others scaled up.
+    def thinned(self, dropout: float = 0.0, hidden: Tensor | None = None) -> Edges:
+        """The edges but for some, which pass nothing: each is left out of both its rows at once.
 
-        An edge is left out of both its rows at once: the matrix stays symmetric.
+        Parameters
+        ----------
+        dropout
+            A share that is drawn by PyTorch's generator; what is not is scaled up to stand for all.
+        hidden
+            int64: numbers of edges, as in :attr:`interactions`; None: no others.
         """
-        edges = self.edges
-        half = len(edges.columns) // 2
-        kept = torch.rand(half) >= share
-        both = torch.cat([kept, kept[self._twins]]) / (1 - share)
-        thinned = edges._replace(weights=edges.weights * both)
-        return Along(thinned, thinned)
-
-    @property
-    def _twins(self) -> Tensor:
-        """For each edge of the articles' rows, its place among the customers' rows."""
-        if not hasattr(self, "_twins_made"):
-            columns = self.edges.columns[: len(self.edges.columns) // 2]
-            # Stable: an article's customers are in the order of their rows, as in its own row.
-            self._twins_made = torch.argsort(columns, stable=True)
-        return self._twins_made
+        kept = torch.ones(len(self._twins))
+        if dropout:
+            kept = (torch.rand(len(self._twins)) >= dropout) / (1 - dropout)
+        if hidden is not None:
+            kept[hidden] = 0
+        kept = kept.to(self._twins.device)
+        both = torch.cat([kept, kept[self._twins]])
+        return self.edges._replace(weights=self._weights * both)
 
 
 def _symmetric(matrix: csr_matrix) -> csr_matrix:
@@ -246,7 +277,6 @@ def _start(matrix: csr_matrix, settings: LightGCNSettings, seed: int) -> Tensor:
 
 def train(
     network: LightGCN,
-    interactions: csr_matrix,
     settings: LightGCNTraining,
     validate: Callable[[Tensor], float] | None = None,
     folder: Path | None = None,
@@ -258,38 +288,40 @@ def train(
     Parameters
     ----------
     network
-        Freshly made of the same interactions.
-    interactions
-        Shape (n_customers, n_articles): its edges are the examples.
+        Freshly made; its edges are the examples.
     settings
         Of training.
     validate
         Given what :func:`vectors_to_score` makes, how good they are, more is better; None: the
         last weights are kept.
     folder, device, deadline
-        As of :func:`~modiste.models.learning.loop.train_task`; of devices, the CPU alone.
+        As of :func:`~modiste.models.learning.loop.train_task`.
 
     Returns
     -------
     What each epoch came to.
     """
-    task = EdgeTask(network, interactions, settings, validate)
-    return train_task(task, settings, folder, device or torch.device("cpu"), deadline)
+    task = EdgeTask(network, settings, validate)
+    return train_task(task, settings, folder, device, deadline)
 
 
 def vectors_to_score(network: LightGCN, settings: LightGCNTraining) -> Tensor:
-    """Vectors whose inner products are scores: shape (n_customers + n_articles, d).
+    """Vectors whose inner products are scores: shape (n_customers + n_articles, d), on the CPU.
 
-    With softmax's ``popularity_power`` they have a dimension more, in which customers are 1 and
-    articles what popularity adds to their scores: all of it goes into one index of vectors.
+    Articles' are as long as ``score_popularity_power`` says. With softmax's ``popularity_power``
+    vectors have a dimension more, in which customers are 1 and articles what popularity adds to
+    their scores: all of it goes into one index of vectors.
     """
     with torch.no_grad():
         vectors = _comparable(network(), settings)
-        if settings.loss != "softmax" or not settings.popularity_power:
-            return vectors
-        added = settings.temperature * settings.popularity_power * network.log_popularity()
-        customers = added.new_ones(network.n_customers)
-        return torch.cat([vectors, torch.cat([customers, added])[:, None]], dim=1)
+        customers, articles = vectors[: network.n_customers], vectors[network.n_customers :]
+        if settings.score_popularity_power:
+            articles = articles * network.popularity()[:, None] ** settings.score_popularity_power
+        if settings.loss == "softmax" and settings.popularity_power:
+            added = settings.temperature * _prior(network, settings)
+            articles = torch.cat([articles, added[:, None]], dim=1)
+            customers = functional.pad(customers, (0, 1), value=1.0)
+        return torch.cat([customers, articles]).cpu()
 
 
 class EdgeTask:
@@ -300,21 +332,16 @@ class EdgeTask:
     def __init__(
         self,
         network: LightGCN,
-        interactions: csr_matrix,
         settings: LightGCNTraining,
         validate: Callable[[Tensor], float] | None = None,
         metric: str = "recall@20",
     ) -> None:
         self.network: LightGCN = network
         self.settings, self._validate, self.metric = settings, validate, metric
-        self.steps_an_epoch = math.ceil(interactions.nnz / settings.batch)
-        lengths = np.diff(interactions.indptr)
-        self._customers = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
-        self._articles = torch.from_numpy(interactions.indices.astype(np.int64))
+        # Where the batches are made; the network may go to another device.
+        self._customers, self._articles = (each.cpu() for each in network.interactions)
+        self.steps_an_epoch = math.ceil(len(self._customers) / settings.batch)
         self._sampler = Uniform(np.arange(network.n_articles))
-        self._prior: Tensor | None = None
-        if settings.popularity_power:
-            self._prior = settings.popularity_power * network.log_popularity()
 
     def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
         """Numbers of edges, each once."""
@@ -330,6 +357,7 @@ class EdgeTask:
     ) -> Tensor:
         """Mean over the edges of a batch."""
         settings, network = self.settings, self.network
+        device = network.vectors.device
         chosen = torch.from_numpy(batch)
         customers, articles = self._customers[chosen], self._articles[chosen]
         if settings.loss == "bpr":
@@ -338,19 +366,15 @@ class EdgeTask:
             drawn = self._sampler.draw(settings.negatives, rng).items
             if settings.in_batch_negatives:
                 drawn = torch.unique(torch.cat([drawn, articles]))
+        customers, articles, drawn = (each.to(device) for each in (customers, articles, drawn))
         touched = [customers, network.n_customers + articles, network.n_customers + drawn]
-        along = None
-        if settings.fan_out is not None:
-            along = network.around(torch.unique(torch.cat(touched)), settings.fan_out, rng)
-        elif settings.edge_dropout:
-            along = network.without_some(settings.edge_dropout)
-        smoothed = forward(along)
+        smoothed = forward(self._along(chosen, touched, rng))
         # An embedding's backward pass adds up rows several times as fast as an index's.
         states, positives, others = (functional.embedding(nodes, smoothed) for nodes in touched)
         if settings.loss == "bpr":
             loss = bayesian_personalised_ranking(states, positives, others)
         else:
-            prior = self._prior
+            prior = _prior(network, settings) if settings.popularity_power else None
             loss = softmax_cross_entropy(
                 _comparable(states, settings) / settings.temperature,
                 _comparable(positives, settings),
@@ -369,6 +393,17 @@ class EdgeTask:
             )
             loss = loss + settings.vector_penalty / 2 / len(batch) * squares
         return loss
+
+    def _along(self, chosen: Tensor, nodes: list[Tensor], rng: np.random.Generator) -> Along | None:
+        """What a step passes vectors along, given its edges and its nodes; None: all edges."""
+        settings, network = self.settings, self.network
+        edges = None
+        if settings.hide_batch or settings.edge_dropout:
+            hidden = chosen if settings.hide_batch else None
+            edges = network.thinned(settings.edge_dropout, hidden)
+        if settings.fan_out is not None:
+            return network.around(torch.unique(torch.cat(nodes)), settings.fan_out, rng, edges)
+        return None if edges is None else Along(edges, edges)
 
     def validate(self) -> float | None:
         """What the caller measures."""
@@ -399,3 +434,8 @@ def _comparable(vectors: Tensor, settings: LightGCNTraining) -> Tensor:
     if settings.loss == "softmax" and settings.similarity == "cosine":
         return functional.normalize(vectors, dim=-1)
     return vectors
+
+
+def _prior(network: LightGCN, settings: LightGCNTraining) -> Tensor:
+    """What popularity adds to articles' logits: float32, shape (n_articles,)."""
+    return settings.popularity_power * network.popularity().log1p()

@@ -60,6 +60,13 @@ class LightGCNTraining(LoopSettings):
             "learn popularity by, and recommend best sellers too seldom."
         ),
     )
+    score_popularity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description=(
+            "Of the scores alone: the power of an article's number of customers that its vector "
+            "is multiplied by, as if popularity had been learned by its length. 0: not at all."
+        ),
+    )
     negatives: Annotated[int, Field(ge=0)] = Field(
         default=2048, description="Of softmax: articles that are drawn for a batch, all alike."
     )
@@ -83,6 +90,13 @@ class LightGCNTraining(LoopSettings):
     )
     edge_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Share of the edges that a step passes nothing along."
+    )
+    hide_batch: bool = Field(
+        default=False,
+        description=(
+            "Whether a step passes nothing along its own edges: otherwise each of them brings the "
+            "two vectors together that are to predict it, as no edge to be predicted later will."
+        ),
     )
     batch: Annotated[int, Field(ge=1)] = Field(default=8192, description="Edges a step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
