@@ -1,0 +1,220 @@
+"""Several scores of the same candidates as one: weights by segment of customers, measured.
+
+A score is made comparable within a customer's list (mean 0, deviation 1), for rankers' scores have
+no scale in common. The weights move by coordinate ascent on MAP@k, and only on clear evidence, as
+those of the blend do (:mod:`modiste.models.weight_search`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modiste.models.weight_search import ScoredCandidates, clearly_better
+
+# By segment of customers, then by scorer.
+Weights = Mapping[str, Mapping[str, float]]
+
+# What a weight is tried at beside 0: the others' are of this order, too.
+_GRID = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+_ROUNDS = 3
+
+_TRIALS = {
+    "segment": pl.String(),
+    "scorer": pl.String(),
+    "weight": pl.Float64(),
+    "map": pl.Float64(),
+    "taken": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class EnsembleChoice:
+    """The weights that were chosen, and what was tried.
+
+    Attributes
+    ----------
+    weights
+        By segment and scorer.
+    trials
+        Columns ``segment``, ``scorer``, ``weight``, ``map`` (of the segment's customers) and
+        ``taken``.
+    """
+
+    weights: dict[str, dict[str, float]]
+    trials: pl.DataFrame
+
+
+def comparable(scored: pl.DataFrame, scorers: Sequence[str]) -> pl.DataFrame:
+    """The scores with mean 0 and deviation 1 within each customer's list.
+
+    Parameters
+    ----------
+    scored
+        Columns ``customer``, ``article``, others, and one for each scorer; null: it has no score
+        for the candidate, which then counts as its lowest one in the list, and as 0 where it has
+        none in the whole list.
+    scorers
+        Names of the columns.
+
+    Returns
+    -------
+    The same rows; the scorers' columns float64, 0 where all candidates of a list score alike.
+    """
+    return scored.with_columns(
+        pl.col(name).cast(pl.Float64).fill_null(pl.col(name).min().over("customer")).fill_null(0.0)
+        for name in scorers
+    ).with_columns(
+        ((pl.col(name) - pl.col(name).mean()) / pl.col(name).std(ddof=0))
+        .over("customer")
+        .fill_nan(0.0)
+        for name in scorers
+    )
+
+
+def combine(scored: pl.DataFrame, weights: Weights) -> pl.Series:
+    """The weighted sum of comparable scores, by the weights of each customer's segment.
+
+    Parameters
+    ----------
+    scored
+        As :func:`comparable` gives it, with a column ``segment``.
+    weights
+        For every segment that there is.
+
+    Raises
+    ------
+    ValueError
+        When a segment has no weights.
+    """
+    missing = set(scored["segment"].unique().cast(pl.String)) - weights.keys()
+    if missing:
+        raise ValueError(f"no weights of the segment {', '.join(sorted(missing))}")
+    total = pl.lit(0.0)
+    for segment, of_segment in weights.items():
+        score = pl.sum_horizontal(
+            pl.lit(0.0), *(pl.col(name) * weight for name, weight in of_segment.items() if weight)
+        )
+        total = pl.when(pl.col("segment").cast(pl.String) == segment).then(score).otherwise(total)
+    return scored.select(score=total).to_series()
+
+
+def choose_weights(
+    scored: pl.DataFrame,
+    labels: pl.DataFrame,
+    segments: pl.DataFrame,
+    start: Weights,
+    k: int,
+    z: float,
+) -> EnsembleChoice:
+    """Choose each segment's weights on a validation window.
+
+    Parameters
+    ----------
+    scored
+        As :func:`comparable` gives it: the candidates of the window's buyers.
+    labels
+        Distinct pairs ``customer``, ``article``: what they bought.
+    segments
+        Columns ``customer`` and ``segment``, of every buyer.
+    start
+        First weights of every segment. The scorers are those named here; one with 0 has no part
+        in the sum until it is given one.
+    k
+        Cut-off of MAP.
+    z
+        Standard errors by which a gain must be clear to be taken.
+    """
+    chosen: dict[str, dict[str, float]] = {}
+    trials: list[dict[str, object]] = []
+    for segment, first in start.items():
+        members = segments.filter(pl.col("segment").cast(pl.String) == segment).select("customer")
+        bought = labels.join(members, on="customer", how="semi")
+        if bought.is_empty():
+            chosen[segment] = dict(first)
+            continue
+        scorers = list(first)
+        candidates = ScoredCandidates.of(
+            scored.join(members, on="customer", how="semi"), bought, scorers
+        )
+        chosen[segment], tried = _ascend(candidates, first, k, z)
+        trials += [{"segment": segment, **trial} for trial in tried]
+    return EnsembleChoice(chosen, pl.DataFrame(trials, schema=_TRIALS))
+
+
+def weight_curve(
+    scored: pl.DataFrame,
+    labels: pl.DataFrame,
+    one: str,
+    other: str,
+    shares: Iterable[float],
+    k: int,
+) -> pl.DataFrame:
+    """MAP@k of two scorers together, by the share of the one.
+
+    Parameters
+    ----------
+    scored
+        As :func:`comparable` gives it.
+    labels
+        Distinct pairs ``customer``, ``article``.
+    one, other
+        Names of the scorers.
+    shares
+        Of the one, 0 to 1; the other has the rest.
+    k
+        Cut-off of MAP.
+
+    Returns
+    -------
+    Columns ``share`` and ``map`` (float64), a row a share.
+    """
+    candidates = ScoredCandidates.of(scored, labels, [one, other])
+    rows = []
+    for share in shares:
+        weights = {one: share, other: 1 - share}
+        precision = candidates.average_precision(weights, [one, other], k)
+        rows.append({"share": float(share), "map": float(precision.mean())})
+    return pl.DataFrame(rows, schema={"share": pl.Float64(), "map": pl.Float64()})
+
+
+def _ascend(
+    candidates: ScoredCandidates, start: Mapping[str, float], k: int, z: float
+) -> tuple[dict[str, float], list[dict[str, object]]]:
+    """Move one weight after the other as long as the gain is clear."""
+    scorers = list(start)
+
+    def precision_of(weights: Mapping[str, float]) -> NDArray[np.float64]:
+        return candidates.average_precision(weights, scorers, k)
+
+    weights, current = dict(start), precision_of(start)
+    trials: list[dict[str, object]] = []
+    for _ in range(_ROUNDS):
+        before = weights
+        for name in scorers:
+            best, best_precision, tried = weights, current, []
+            for value in (0.0, *_GRID):
+                trial = {**weights, name: value}
+                if value == weights[name] or not any(trial.values()):
+                    continue
+                precision = precision_of(trial)
+                tried.append((value, float(precision.mean())))
+                if precision.sum() > best_precision.sum() and clearly_better(precision, current, z):
+                    best, best_precision = trial, precision
+            trials += [
+                {
+                    "scorer": name,
+                    "weight": value,
+                    "map": found,
+                    "taken": best is not weights and value == best[name],
+                }
+                for value, found in tried
+            ]
+            weights, current = best, best_precision
+        if weights == before:
+            break
+    return weights, trials
