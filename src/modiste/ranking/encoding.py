@@ -59,10 +59,11 @@ class Encoded:
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Encoded:
         return Encoded(self.numbers[rows], self.categories[rows])
 
-    def blocks(self, rows: int = _ROWS_IN_A_BLOCK) -> Iterator[Encoded]:
-        """So many rows after the other."""
-        for first in range(0, len(self), rows):
-            yield self[first : first + rows]
+    def blocks(self, size: int) -> Iterator[tuple[slice, Encoded]]:
+        """So many rows after the other, and which they are."""
+        for first in range(0, len(self), size):
+            here = slice(first, min(first + size, len(self)))
+            yield here, self[here]
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,8 @@ class FeatureEncoding:
             np.empty((frame.height, len(columns.of_numbers)), dtype=np.float32),
             np.empty((frame.height, len(columns.of_categories)), dtype=np.int32),
         )
-        for block, first in zip(
-            encoded.blocks(), range(0, frame.height, _ROWS_IN_A_BLOCK), strict=True
-        ):
-            self._encode(frame.slice(first, len(block)), block)
+        for here, block in encoded.blocks(_ROWS_IN_A_BLOCK):
+            self._encode(frame[here], block)
         return encoded
 
     def _encode(self, frame: pl.DataFrame, into: Encoded) -> None:

@@ -23,6 +23,9 @@ from modiste.ranking.rows import LABEL, RankingRows
 
 _STATE = "logistic.json"
 
+# Of which products are in float64 at once.
+_ROWS_IN_A_BLOCK = 1 << 16
+
 _Flat = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
@@ -171,10 +174,7 @@ def _minimum(
 
     def loss(flat: _Flat) -> tuple[float, _Flat]:
         total, gradient = 0.0, np.zeros_like(flat)
-        first = 0
-        for block in rows.blocks():
-            here = slice(first, first + len(block))
-            first += len(block)
+        for here, block in rows.blocks(_ROWS_IN_A_BLOCK):
             logits, share = _logits(block, encoding, flat), shares[here]
             sign = np.where(labels.bought[here], 1.0, -1.0)
             total += float(share @ np.logaddexp(0, -sign * logits))
@@ -221,13 +221,10 @@ def _logits(
     """Scores of encoded rows by flat coefficients."""
     starts = _starts(encoding)
     logits = np.empty(len(rows))
-    first = 0
-    for block in rows.blocks():
-        here = logits[first : first + len(block)]
-        first += len(block)
-        here[:] = block.numbers.astype(np.float64) @ flat[: starts[0]] + flat[-1]
+    for here, block in rows.blocks(_ROWS_IN_A_BLOCK):
+        logits[here] = block.numbers.astype(np.float64) @ flat[: starts[0]] + flat[-1]
         for place, start in enumerate(starts[:-1]):
-            here += flat[start + block.categories[:, place]]
+            logits[here] += flat[start + block.categories[:, place]]
     return logits
 
 

@@ -50,7 +50,10 @@ class MeanTask:
         return slices(shuffled(np.arange(len(ROWS)), 0, epoch), 10, start)
 
     def loss(
-        self, batch: NDArray[np.int64], rng: np.random.Generator, forward: Callable[..., Tensor]
+        self,
+        batch: NDArray[np.int64],
+        rng: np.random.Generator,  # noqa: ARG002  (nothing is random)
+        forward: Callable[..., Tensor],
     ) -> Tensor:
         self.steps += 1
         if self.steps == self.die_at:
@@ -67,7 +70,7 @@ class MeanTask:
     def shape(self) -> dict[str, Any]:
         return {}
 
-    def in_words(self, batch: NDArray[np.int64]) -> str:
+    def in_words(self, batch: NDArray[np.int64]) -> str:  # noqa: ARG002  (for no message here)
         return "rows"
 
 

@@ -28,7 +28,7 @@ from modiste.ranking.tabnet.network import (
 )
 
 # Rows at once: on a CPU as many as its caches hold the layers of, on a GPU as keep it busy.
-_ROWS_ON_A_CPU, _ROWS_ON_A_GPU = 256, 1 << 15
+_ROWS_ON_A_CPU, _ROWS_ON_A_GPU = 512, 1 << 15
 
 
 class Explained(NamedTuple):
@@ -100,10 +100,10 @@ class FusedTabNet:
     def logits(self, rows: Encoded) -> NDArray[np.float32]:
         """Scores of encoded rows, shape (n_rows,)."""
         scores = np.empty(len(rows), dtype=np.float32)
-        for first, block in self._blocks(rows):
+        for here, block in self._blocks(rows):
             decision = sum(made for _, made in self._steps(block))
-            found = functional.linear(cast(Tensor, decision), *self._decision)[:, 0]
-            scores[first : first + len(found)] = found.cpu().numpy()
+            logits = functional.linear(cast(Tensor, decision), *self._decision)[:, 0]
+            scores[here] = logits.cpu().numpy()
         return scores
 
     @torch.inference_mode()
@@ -112,18 +112,17 @@ class FusedTabNet:
         n_features = self._columns.n_features
         masks = np.empty((len(self._attentions), len(rows), n_features), dtype=np.float32)
         importance = np.zeros((len(rows), n_features), dtype=np.float32)
-        for first, block in self._blocks(rows):
-            here = slice(first, first + len(block))
+        for here, block in self._blocks(rows):
             for step, (mask, made) in enumerate(self._steps(block)):
                 masks[step, here] = mask.cpu().numpy()
                 importance[here] += (mask * made.sum(1, keepdim=True)).cpu().numpy()
         return Explained(masks, importance)
 
-    def _blocks(self, rows: Encoded) -> Iterator[tuple[int, Tensor]]:
-        """Where a block of rows begins, and its columns."""
+    def _blocks(self, rows: Encoded) -> Iterator[tuple[slice, Tensor]]:
+        """Some rows after the other: which they are, and all their columns, normalised."""
         device = self._scale.device
         size = _ROWS_ON_A_CPU if device.type == "cpu" else _ROWS_ON_A_GPU
-        for place, block in enumerate(rows.blocks(size)):
+        for here, block in rows.blocks(size):
             categories = torch.from_numpy(block.categories).to(device)
             embedded = [
                 functional.embedding(categories[:, which], weight)
@@ -131,7 +130,7 @@ class FusedTabNet:
             ]
             numbers = torch.from_numpy(block.numbers).to(device)
             x = torch.cat([numbers, *embedded], 1)
-            yield place * size, torch.addcmul(self._shift, x, self._scale)
+            yield here, torch.addcmul(self._shift, x, self._scale)
 
     def _steps(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The mask of each step, and what it adds to the decision."""
