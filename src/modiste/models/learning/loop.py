@@ -72,7 +72,11 @@ class Task(Protocol[Batch]):
 
     @property
     def network(self) -> nn.Module:
-        """What is trained."""
+        """What is trained: its parameters, and with them what it counts in persistent buffers.
+
+        Such as the running statistics of a batch normalisation: numbers of float32, which are
+        averaged, kept and checkpointed as the weights are.
+        """
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """An epoch's batches from the ``start``-th on; a function of the seed and of both."""
@@ -191,7 +195,7 @@ def load_trained(network: nn.Module, folder: Path) -> list[Epoch]:
     What each epoch came to so far.
     """
     at, tensors = _read(folder)[1:]
-    names = [name for name, _ in network.named_parameters()]
+    names = list(_state_of(network))
     kind = "best" if f"best.{names[0]}" in tensors else "average"
     try:
         network.load_state_dict({name: tensors[f"{kind}.{name}"] for name in names}, strict=False)
@@ -257,11 +261,12 @@ class _Trainer(Generic[Batch]):
         network = task.network.to(self.fabric.device)
         self.device = self.fabric.device
         self.steps_an_epoch = task.steps_an_epoch
-        self.names = [name for name, _ in network.named_parameters()]
-        self.parameters = [parameter for _, parameter in network.named_parameters()]
+        self.parameters = list(network.parameters())
+        # The parameters, then the buffers.
+        self.state = _state_of(network)
         self.optimizer = _optimizer(self.parameters, settings, device)
         self.forward, self.fabric_optimizer = self.fabric.setup(network, self.optimizer)
-        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        self.average = self._weights()
         self.best: list[Tensor] | None = None
         self.at = _Progress()
         self.fingerprint = self._fingerprint()
@@ -326,7 +331,7 @@ class _Trainer(Generic[Batch]):
         # A mean over few steps at first: it must not remember the weights that were drawn.
         keep = min(settings.weight_average, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, list[Tensor](self.parameters), 1 - keep)
+            torch._foreach_lerp_(self.average, list(self.state.values()), 1 - keep)
         return value
 
     def _next_batch(self) -> Batch:
@@ -365,17 +370,20 @@ class _Trainer(Generic[Batch]):
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Within the block the network has the averaged weights."""
-        trained = [parameter.detach().clone() for parameter in self.parameters]
+        trained = self._weights()
         self._set_weights(self.average)
         try:
             yield
         finally:
             self._set_weights(trained)
 
+    def _weights(self) -> list[Tensor]:
+        return [value.detach().clone() for value in self.state.values()]
+
     def _set_weights(self, weights: list[Tensor]) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self.parameters, weights, strict=True):
-                parameter.copy_(value)
+            for current, value in zip(self.state.values(), weights, strict=True):
+                current.copy_(value)
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be gone on from."""
@@ -391,7 +399,7 @@ class _Trainer(Generic[Batch]):
     def _checkpoint(self) -> None:
         if self.folder is None:
             return
-        kinds = {"trained": [parameter.detach() for parameter in self.parameters]}
+        kinds = {"trained": [value.detach() for value in self.state.values()]}
         kinds["average"] = self.average
         if self.best is not None:
             kinds["best"] = self.best
@@ -402,7 +410,8 @@ class _Trainer(Generic[Batch]):
         tensors = {
             f"{kind}.{name}": value.cpu().contiguous()
             for kind, values in kinds.items()
-            for name, value in zip(self.names, values, strict=True)
+            # The optimizer knows nothing of the buffers, which come last.
+            for name, value in zip(self.state, values, strict=False)
         }
         at = {**vars(self.at), "epochs": [vars(epoch) for epoch in self.at.epochs]}
         at["best"] = None if math.isinf(self.at.best) else self.at.best
@@ -422,9 +431,8 @@ class _Trainer(Generic[Batch]):
             )
 
         def of_kind(kind: str) -> list[Tensor] | None:
-            if f"{kind}.{self.names[0]}" not in tensors:
-                return None
-            return [tensors[f"{kind}.{name}"].to(self.device) for name in self.names]
+            names = [name for name in self.state if f"{kind}.{name}" in tensors]
+            return [tensors[f"{kind}.{name}"].to(self.device) for name in names] or None
 
         trained, average = of_kind("trained"), of_kind("average")
         if trained is None or average is None:
@@ -455,6 +463,13 @@ class _Trainer(Generic[Batch]):
             f"({self.task.in_words(batch)}): lower training.batch or training.negatives, or what "
             "the network reads of each"
         )
+
+
+def _state_of(network: nn.Module) -> dict[str, Tensor]:
+    """All that training changes, by name: the parameters, then the persistent buffers."""
+    persistent = network.state_dict().keys()
+    buffers = {name: value for name, value in network.named_buffers() if name in persistent}
+    return dict[str, Tensor](network.named_parameters()) | buffers
 
 
 def _optimizer(
