@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import settings
 
 from modiste.data.dataset import Dataset
 from shops import write_prepared
@@ -16,6 +17,10 @@ from shops import write_prepared
 SMALL_SHOP_START = date(2020, 6, 1)
 SMALL_SHOP_DAYS = 60
 SMALL_SHOP_ARTICLES = 40
+
+# How long an example takes is the machine's matter: nothing is asserted by the clock.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
