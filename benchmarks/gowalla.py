@@ -5,9 +5,9 @@
 Settings and the number of epochs are chosen with ``--held-out``: a tenth of each user's training
 items is kept back, and recall@20 and NDCG@20 of them are measured after each epoch; the latter is
 what is chosen by. Without it the network is trained on all training items for as many epochs as the
-setting says, and the test is looked at once, at the end. Training is checkpointed under ``$XDG_CACHE_HOME/modiste/gowalla`` (or
-``~/.cache``); a call goes on from there, and where training is done already it only measures, in a
-minute. For training in the background:
+setting says, and the test is looked at once, at the end. Training is checkpointed under
+``$XDG_CACHE_HOME/modiste/gowalla`` (or ``~/.cache``); a call goes on from there, and where training
+is done already it only measures, in a minute. For training in the background:
 
     nohup nice python benchmarks/gowalla.py --setting softmax > gowalla.log 2>&1 &
 
