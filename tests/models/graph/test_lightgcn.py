@@ -24,6 +24,7 @@ from modiste.models.graph.lightgcn_settings import LightGCNSettings, LightGCNTra
 
 SHAPE = LightGCNSettings(dimensions=8, layers=3)
 TRAINING = LightGCNTraining(batch=16, epochs=3, negatives=10)
+CPU = torch.device("cpu")
 
 
 def random_graph(customers: int = 20, articles: int = 15, seed: int = 0) -> csr_matrix:
@@ -275,11 +276,11 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     found = set()
     for _ in range(2):
         network = LightGCN(random_graph(), SHAPE, seed=3)
-        train(network, TRAINING)
+        train(network, TRAINING, device=CPU)
         found.add(weights(network))
     assert len(found) == 1
     other = LightGCN(random_graph(), SHAPE, seed=3)
-    train(other, TRAINING.model_copy(update={"seed": 1}))
+    train(other, TRAINING.model_copy(update={"seed": 1}), device=CPU)
     assert weights(other) not in found
 
 
@@ -291,11 +292,11 @@ def test_a_training_gone_on_with_equals_one_never_stopped(
 ) -> None:
     settings = TRAINING.model_copy(update={**changed, "epochs": 4})
     whole = LightGCN(random_graph(), SHAPE)
-    train(whole, settings)
+    train(whole, settings, device=CPU)
     half = LightGCN(random_graph(), SHAPE)
-    train(half, settings.model_copy(update={"epochs": 2}), folder=tmp_path)
+    train(half, settings.model_copy(update={"epochs": 2}), folder=tmp_path, device=CPU)
     again = LightGCN(random_graph(), SHAPE)
-    epochs = train(again, settings, folder=tmp_path)
+    epochs = train(again, settings, folder=tmp_path, device=CPU)
     assert len(epochs) == 4
     assert weights(again) == weights(whole)
 

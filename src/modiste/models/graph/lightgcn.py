@@ -334,7 +334,7 @@ class EdgeTask:
         network: LightGCN,
         settings: LightGCNTraining,
         validate: Callable[[Tensor], float] | None = None,
-        metric: str = "recall@20",
+        metric: str = "validation",
     ) -> None:
         self.network: LightGCN = network
         self.settings, self._validate, self.metric = settings, validate, metric

@@ -26,8 +26,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Scores of a block: 4 MiB of float32, which two cores' level-2 caches hold.
+# Scores of a block: 4 MiB of float32, which two cores' level-2 caches hold. A GPU waits for small
+# blocks: of 8,192 pairs and as many articles, a step of LightGCN took an H100 60 ms with these, and
+# 7.5 ms with 256 MiB.
 _SCORES_IN_A_BLOCK = 1 << 20
+_SCORES_IN_A_BLOCK_OF_A_GPU = 1 << 26
 
 # exp(x) = exp2(x log2 e): of minus infinity a CPU's exp takes 16 times as long as of other numbers.
 _LOG2_E = 1 / math.log(2)
@@ -287,7 +290,9 @@ def _summing(states: Tensor) -> torch.dtype:
 
 def _blocks(pairs: int, shared: SharedArticles) -> Iterator[tuple[int, int]]:
     """Blocks of pairs, first and last."""
-    step = max(_SCORES_IN_A_BLOCK // max(len(shared.vectors), 1), _LEAST_PAIRS)
+    on_cpu = shared.vectors.device.type == "cpu"
+    scores = _SCORES_IN_A_BLOCK if on_cpu else _SCORES_IN_A_BLOCK_OF_A_GPU
+    step = max(scores // max(len(shared.vectors), 1), _LEAST_PAIRS)
     for first in range(0, pairs, step):
         yield first, min(first + step, pairs)
 
