@@ -65,7 +65,9 @@ class GhostNorm(nn.Module):
         virtual = self.virtual_batch or len(x)
         # One row alone has no variance.
         parts = max(min(math.ceil(len(x) / virtual), len(x) // 2), 1)
-        return torch.cat([self._normalised(part) for part in x.tensor_split(parts)])
+        # As even as can be. Split, since slices would fill zeros into all of their gradients.
+        sizes = [len(x) // parts + (part < len(x) % parts) for part in range(parts)]
+        return torch.cat([self._normalised(part) for part in torch.split(x, sizes)])
 
     def _normalised(self, x: Tensor) -> Tensor:
         return functional.batch_norm(
@@ -196,18 +198,18 @@ class TabNet(nn.Module):
         -------
         Logits, shape (n,); and the mean entropy of the masks, a scalar.
         """
-        attended = self.settings.decision_width
+        widths = [self.settings.decision_width, self.settings.attention_width]
         x = self.norm(self.inputs(numbers, categories))
         prior = x.new_ones(len(x), self.columns.n_features)
-        state = self.first(x, self.shared)[:, attended:]
+        state = self.first(x, self.shared).split(widths, 1)[1]
         decision, entropy = x.new_zeros(()), x.new_zeros(())
         for attention, transformer in zip(self.attentions, self.transformers, strict=True):
             mask = attention(prior, state)
             entropy = entropy - (mask * (mask + _LEAST_PROBABILITY).log()).sum(1).mean()
             prior = prior * (self.settings.relaxation - mask)
             made = transformer(x * (mask @ self.column_share), self.shared)
-            decision = decision + made[:, :attended].relu()
-            state = made[:, attended:]
+            added, state = made.split(widths, 1)
+            decision = decision + added.relu()
         return self.decision(decision)[:, 0] + self.base, entropy / self.settings.steps
 
 

@@ -58,7 +58,7 @@ class TabNetTrainingSettings(LoopSettings):
 
     batch: Annotated[int, Field(ge=2)] = Field(default=512, description="Rows a step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=5e-3, description="Of AdamW, after the warm-up."
+        default=0.02, description="Of AdamW, after the warm-up."
     )
     weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.99,
