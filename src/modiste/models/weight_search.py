@@ -8,7 +8,7 @@ luck alone; so a weight moves only when the gain, paired by customer, exceeds ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,27 +162,60 @@ def search_weights(
         Standard errors that a gain must exceed.
     """
     sources = list(start)
+    return ascend(
+        lambda weights: np.concatenate(
+            [window.average_precision(weights, sources, k) for window in windows]
+        ),
+        start,
+        [name for name in sources if name != anchor],
+        lambda weight: [weight * factor for factor in FACTORS],
+        z,
+        _ROUNDS,
+    )
 
-    def precision_of(weights: Mapping[str, float]) -> Floats:
-        return np.concatenate([window.average_precision(weights, sources, k) for window in windows])
 
+def ascend(
+    precision_of: Callable[[Mapping[str, float]], Floats],
+    start: Mapping[str, float],
+    moving: Sequence[str],
+    tried_at: Callable[[float], Sequence[float]],
+    z: float,
+    rounds: int,
+) -> WeightSearch:
+    """Move one weight after the other to where scores are best, as long as the gain is clear.
+
+    Parameters
+    ----------
+    precision_of
+        AP of every customer under weights.
+    start
+        First weights.
+    moving
+        Names of those that move, in the order in which they do.
+    tried_at
+        What a weight is tried at, given where it is. Never are all weights 0: that is no order.
+    z
+        Standard errors that a gain must exceed.
+    rounds
+        How often all are gone through, at most; once nothing moves it is over.
+    """
     weights, current = dict(start), precision_of(start)
     trials: list[dict[str, Any]] = []
-    for round_ in range(_ROUNDS):
-        before = dict(weights)
-        for name in sources:
-            if name == anchor:
-                continue
+    for round_ in range(rounds):
+        before = weights
+        for name in moving:
             best, best_precision = weights, current
             tried = []
-            for factor in FACTORS:
-                trial = {**weights, name: weights[name] * factor}
+            for weight in tried_at(weights[name]):
+                trial = {**weights, name: weight}
+                if not any(trial.values()):
+                    continue
                 precision = precision_of(trial)
                 tried.append(
                     {
                         "round": round_,
                         "source": name,
-                        "weight": trial[name],
+                        "weight": weight,
                         "map": float(precision.mean()),
                     }
                 )

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from modiste.models.weight_search import ScoredCandidates, clearly_better
+from modiste.models.weight_search import ScoredCandidates, ascend
 
 # By segment of customers, then by scorer.
 Weights = Mapping[str, Mapping[str, float]]
@@ -141,8 +140,18 @@ def choose_weights(
         candidates = ScoredCandidates.of(
             scored.join(members, on="customer", how="semi"), bought, scorers
         )
-        chosen[segment], tried = _ascend(candidates, first, k, z)
-        trials += [{"segment": segment, **trial} for trial in tried]
+        found = ascend(
+            partial(candidates.average_precision, sources=scorers, k=k),
+            first,
+            scorers,
+            lambda weight: [value for value in (0.0, *_GRID) if value != weight],
+            z,
+            _ROUNDS,
+        )
+        chosen[segment] = found.weights
+        trials += [
+            {"segment": segment, "scorer": trial["source"], **trial} for trial in found.trials
+        ]
     return EnsembleChoice(chosen, pl.DataFrame(trials, schema=_TRIALS))
 
 
@@ -180,41 +189,3 @@ def weight_curve(
         precision = candidates.average_precision(weights, [one, other], k)
         rows.append({"share": float(share), "map": float(precision.mean())})
     return pl.DataFrame(rows, schema={"share": pl.Float64(), "map": pl.Float64()})
-
-
-def _ascend(
-    candidates: ScoredCandidates, start: Mapping[str, float], k: int, z: float
-) -> tuple[dict[str, float], list[dict[str, object]]]:
-    """Move one weight after the other as long as the gain is clear."""
-    scorers = list(start)
-
-    def precision_of(weights: Mapping[str, float]) -> NDArray[np.float64]:
-        return candidates.average_precision(weights, scorers, k)
-
-    weights, current = dict(start), precision_of(start)
-    trials: list[dict[str, object]] = []
-    for _ in range(_ROUNDS):
-        before = weights
-        for name in scorers:
-            best, best_precision, tried = weights, current, []
-            for value in (0.0, *_GRID):
-                trial = {**weights, name: value}
-                if value == weights[name] or not any(trial.values()):
-                    continue
-                precision = precision_of(trial)
-                tried.append((value, float(precision.mean())))
-                if precision.sum() > best_precision.sum() and clearly_better(precision, current, z):
-                    best, best_precision = trial, precision
-            trials += [
-                {
-                    "scorer": name,
-                    "weight": value,
-                    "map": found,
-                    "taken": best is not weights and value == best[name],
-                }
-                for value, found in tried
-            ]
-            weights, current = best, best_precision
-        if weights == before:
-            break
-    return weights, trials
