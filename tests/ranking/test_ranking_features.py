@@ -14,9 +14,10 @@ from polars.testing import assert_frame_equal
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from modiste.candidates.generator import CandidateGenerator
 from modiste.data.dataset import Dataset, History, Window
+from modiste.evaluation.samples import purchases_of_some
 from modiste.models.blend import Artifacts
 from modiste.ranking.features.builder import FeatureBuilder
-from modiste.ranking.labelled_rows import labels_of, rows_of_window
+from modiste.ranking.labelled_rows import rows_of_window
 from modiste.ranking.rows import LABEL, WEIGHT
 from shops import some_vectors, write_prepared
 
@@ -113,7 +114,7 @@ def rows_by_kind(small_shop: Dataset) -> tuple[pl.DataFrame, pl.DataFrame, pl.Da
     """All rows of a window, the sampled ones, and the labels."""
     window = Window(small_shop.next_day, 7).earlier()
     generator, builder = fitted(small_shop.until(window.as_of))
-    labels = labels_of(small_shop, window, 1_000, seed=0)
+    labels = purchases_of_some(small_shop, window, 1_000, seed=0)
     whole, sampled = (
         rows_of_window(
             small_shop, window, 3, generator, builder, labels, negatives=negatives, seed=5
@@ -147,8 +148,24 @@ def test_sampled_rows_keep_every_purchase_and_weigh_for_the_rest(
 
 def test_a_sample_of_customers_keeps_their_purchases_whole(small_shop: Dataset) -> None:
     window = Window(small_shop.next_day, 7).earlier()
-    every, some = (labels_of(small_shop, window, n, seed=1) for n in (1_000, 10))
+    every, some = (purchases_of_some(small_shop, window, n, seed=1) for n in (1_000, 10))
     assert some["customer"].n_unique() == 10
     assert_frame_equal(
         some, every.join(some.select("customer").unique(), on="customer", how="semi")
     )
+
+
+@pytest.mark.parametrize("negatives", [None, 4])
+def test_a_partition_in_which_nobody_bought_adds_nothing(
+    small_shop: Dataset, negatives: int | None
+) -> None:
+    window = Window(small_shop.next_day, 7).earlier()
+    generator, builder = fitted(small_shop.until(window.as_of))
+    labels = purchases_of_some(small_shop, window, 1_000, seed=0)
+    first = small_shop.until(window.as_of).partitions[0].read_customers()
+    in_first = labels.join(first, on="customer", how="semi")
+    rows = rows_of_window(
+        small_shop, window, 0, generator, builder, in_first, negatives=negatives, seed=5
+    )
+    assert set(rows["customer"]) <= set(first["customer"])
+    assert rows.height

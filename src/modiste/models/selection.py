@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, Dataset, History, Partition, Window
 from modiste.evaluation.metrics import score_customers
+from modiste.evaluation.samples import purchases_of_some
 from modiste.models.blend import (
     POPULARITY,
     RECOMMENDERS,
@@ -165,11 +166,8 @@ class _ValidationWindow:
         selection: SelectionSettings,
         artifacts: Artifacts,
     ) -> _ValidationWindow:
-        labels = dataset.purchases(window)
+        labels = purchases_of_some(dataset, window, selection.max_customers, selection.seed)
         buyers = labels["customer"].unique().sort()
-        if len(buyers) > selection.max_customers:
-            buyers = buyers.sample(selection.max_customers, seed=selection.seed).sort()
-            labels = labels.join(buyers.to_frame(), on="customer", how="semi")
         history = dataset.until(window.as_of)
         batches = history.map(_read_some, buyers, label="label customers")
         return cls(history, labels, batches, artifacts)

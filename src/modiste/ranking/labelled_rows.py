@@ -10,25 +10,10 @@ import polars as pl
 from modiste.candidates.generator import CandidateGenerator
 from modiste.data.dataset import CustomerBatch, Dataset, Partition, Window
 from modiste.ranking.features.builder import FeatureBuilder
-from modiste.ranking.rows import KEYS, LABEL, WEIGHT
+from modiste.ranking.rows import LABEL, WEIGHT
 
 # Customers whose candidates are made and described at once: some 1.6 million rows of them.
 _CUSTOMERS_IN_A_BLOCK = 8_192
-
-
-def labels_of(dataset: Dataset, window: Window, customers: int, seed: int) -> pl.DataFrame:
-    """What was bought in a window by at most so many customers, drawn by a seed.
-
-    Returns
-    -------
-    Columns ``customer`` and ``article``, distinct pairs, sorted.
-    """
-    labels = dataset.purchases(window)
-    buyers = labels["customer"].unique().sort()
-    if len(buyers) <= customers:
-        return labels
-    drawn = buyers.sample(customers, seed=seed).to_frame()
-    return labels.join(drawn, on="customer", how="semi", maintain_order="left")
 
 
 def rows_of_window(
@@ -76,9 +61,12 @@ def rows_of_window(
 
 
 def blocks(batch: CustomerBatch) -> Iterator[CustomerBatch]:
-    """A batch in pieces of so few customers that all their candidates fit into memory."""
+    """A batch in pieces of so few customers that all their candidates fit into memory.
+
+    One at least: a piece of no customers has rows with the columns of all others.
+    """
     customers = batch.customers["customer"]
-    for first in range(0, len(customers), _CUSTOMERS_IN_A_BLOCK):
+    for first in range(0, max(len(customers), 1), _CUSTOMERS_IN_A_BLOCK):
         yield batch.only(customers[first : first + _CUSTOMERS_IN_A_BLOCK])
 
 
@@ -91,8 +79,8 @@ def _rows_of_partition(
     negatives: int | None,
     seed: int,
 ) -> pl.DataFrame:
-    schema = KEYS | {LABEL: pl.Boolean(), WEIGHT: pl.Float32()}
-    found = [pl.DataFrame(schema=schema)]
+    found = []
+    rng = np.random.default_rng([seed, number, partition.index])
     bought = labels.with_columns(pl.lit(True).alias(LABEL))
     for block in blocks(partition.read().only(labels["customer"].unique())):
         rows = generator.candidates(block).join(
@@ -102,18 +90,18 @@ def _rows_of_partition(
             pl.col(LABEL).fill_null(False), pl.lit(1.0, pl.Float32).alias(WEIGHT)
         )
         if negatives is not None:
-            rows = _some_negatives(rows, negatives, [seed, number, partition.index])
+            rows = _some_negatives(rows, negatives, rng)
         features = builder.build(block, rows)
         keyed = rows.select(
             pl.lit(number, pl.Int16).alias("window"), "customer", "article", LABEL, WEIGHT
         )
         found.append(keyed.hstack(features.drop("customer", "article")))
-    return pl.concat(found[1:] or found, how="vertical")
+    return pl.concat(found)
 
 
-def _some_negatives(rows: pl.DataFrame, negatives: int, seed: list[int]) -> pl.DataFrame:
+def _some_negatives(rows: pl.DataFrame, negatives: int, rng: np.random.Generator) -> pl.DataFrame:
     """All that was bought, and of each list with a purchase some of the rest."""
-    draw = pl.Series("draw", np.random.default_rng(seed).random(rows.height, dtype=np.float32))
+    draw = pl.Series("draw", rng.random(rows.height, dtype=np.float32))
     left = pl.col("draw").filter(~pl.col(LABEL)).len().over("customer")
     place = pl.col("draw").rank("ordinal").over("customer", LABEL)
     kept = pl.min_horizontal(pl.lit(negatives), left)
