@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modiste.errors import DataError
 from modiste.ranking.lightgbm_settings import LightGBMSettings
-from modiste.ranking.rows import LABEL, WEIGHT, Feature, RankingRows
+from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
+from modiste.ranking.rows import Feature, RankingRows
 
 _K = 12
 _MODEL, _FEATURES = "trees.txt", "features.json"
@@ -55,18 +55,14 @@ class LightGBMRanker:
         Raises
         ------
         DataError
-            When nothing, or all, was bought.
+            When there is nothing to learn from, or no bought article in ``watched``.
         """
         del checkpoints
-        if rows.frame[LABEL].n_unique() < 2:
-            raise DataError(
-                "rankers learn from candidates that were bought and others that were not: here "
-                "are only ones of a kind"
-            )
+        labels = labels_of(rows)
         settings = self.settings
         used = [f for f in rows.features if settings.categories or f.n_categories is None]
         self._names = [feature.name for feature in used]
-        learned = self._dataset(rows, used)
+        learned = self._dataset(rows, labels, used)
         parameters = {
             "objective": settings.loss,
             "metric": "map",
@@ -87,8 +83,10 @@ class LightGBMRanker:
         }
         stops: dict[str, Any] = {}
         if watched is not None and rounds is None:
+            # Lists without a purchase are ordered equally well by any trees.
+            lists = lists_to_watch(watched)
             stops = {
-                "valid_sets": [self._dataset(watched, used, learned)],
+                "valid_sets": [self._dataset(lists, labels_of(lists), used, learned)],
                 "callbacks": [lightgbm.early_stopping(settings.patience, verbose=False)],
             }
         booster = lightgbm.train(parameters, learned, rounds or settings.rounds, **stops)
@@ -146,15 +144,16 @@ class LightGBMRanker:
     def _dataset(
         self,
         rows: RankingRows,
+        labels: Labels,
         used: list[Feature],
         reference: lightgbm.Dataset | None = None,
     ) -> lightgbm.Dataset:
         ranked = self.settings.loss == "lambdarank"
         return lightgbm.Dataset(
             self._matrix(rows.frame),
-            rows.frame[LABEL].cast(pl.Int8).to_numpy(),
+            labels.bought,
             # The loss of an order compares the rows that are there.
-            weight=None if ranked else rows.frame[WEIGHT].to_numpy(),
+            weight=None if ranked else labels.weights,
             group=rows.list_sizes(),
             feature_name=self._names,
             categorical_feature=[f.name for f in used if f.n_categories is not None],

@@ -12,7 +12,6 @@ class LightGBMSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    enabled: bool = Field(default=True, description="Whether it is trained.")
     loss: Literal["lambdarank", "binary"] = Field(
         default="lambdarank",
         description="lambdarank: the order within a customer's list; binary: bought or not.",

@@ -128,11 +128,6 @@ class ArticleFeatures:
         """The group's features."""
         return tuple(feature for feature, _ in _definitions(date.max))
 
-    @property
-    def articles(self) -> pl.DataFrame:
-        """The features of every article on sale: ``article`` and the features' columns, sorted."""
-        return self._articles
-
     def fit(self, history: History) -> Self:
         """Count the sales of the last days."""
         popularity = article_popularity(history, self.popularity)
