@@ -24,7 +24,7 @@ from modiste.errors import ConfigError, RunError
 from modiste.evaluation.backtest import ALL
 from modiste.evaluation.intervals import percentiles, resample_means
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.report.results import Group, Interval, metric_titles
+from modiste.report.results import MAIN_METRIC, Group, Interval, metric_titles
 from modiste.report.saved_run import TEST, SavedRun, Usage
 
 # Characters of a folder's name that lists runs; with more it says how many.
@@ -153,6 +153,14 @@ class Comparison(BaseModel):
             return metric_titles(self.runs[0].k, names)
         k = -1  # no length of a list
         return {name: title.replace("@-1", "@k") for name, title in metric_titles(k, names).items()}
+
+    def main_figures(self, window: str) -> dict[str, dict[str, MetricFigure]]:
+        """By recommender and run, the metric that models are ordered by, of all customers."""
+        return {
+            row.model: row.runs
+            for row in self.metrics
+            if (row.window, row.kind, row.metric) == (window, ALL, MAIN_METRIC)
+        }
 
     def difference(
         self, run: str, model: str, metric: str, window: str = TEST

@@ -106,13 +106,10 @@ def verdict(difference: Interval) -> str:
 def models_best_first(comparison: Comparison, window: str) -> list[str]:
     """Recommenders of a window by the main metric of the first run that has them, falling."""
     means = {
-        row.model: next(
-            (place, -row.runs[name].mean)
-            for place, name in enumerate(comparison.names)
-            if name in row.runs
+        model: next(
+            (place, -runs[name].mean) for place, name in enumerate(comparison.names) if name in runs
         )
-        for row in comparison.metrics
-        if (row.window, row.kind, row.metric) == (window, ALL, MAIN_METRIC)
+        for model, runs in comparison.main_figures(window).items()
     }
     return sorted(means, key=lambda model: means[model])
 
@@ -128,9 +125,7 @@ def _by_segment(rows: Sequence[MetricRow]) -> list[tuple[str, str, list[MetricRo
 def _best(comparison: Comparison, run: str) -> tuple[str, Interval]:
     """Name and main figure of the recommender that is best in a run's test window."""
     found = {
-        row.model: row.runs[run]
-        for row in comparison.metrics
-        if (row.window, row.kind, row.metric) == (TEST, ALL, MAIN_METRIC) and run in row.runs
+        model: runs[run] for model, runs in comparison.main_figures(TEST).items() if run in runs
     }
     return max(found.items(), key=lambda model: model[1].mean)
 

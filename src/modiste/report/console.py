@@ -151,7 +151,6 @@ def print_comparison(
         Where to print; by default standard output.
     """
     # SciPy comes with these, and the other tables do without.
-    from modiste.evaluation.backtest import ALL
     from modiste.report.comparison_page import models_best_first, setting_text
     from modiste.report.saved_run import TEST
 
@@ -170,11 +169,7 @@ def print_comparison(
         elif values is comparison.settings:
             _print_line(console, "\nAll settings are the same.")
     level = f"{comparison.intervals.level:.0%} interval"
-    of_test = {
-        row.model: row.runs
-        for row in comparison.metrics
-        if (row.window, row.kind, row.metric) == (TEST, ALL, MAIN_METRIC)
-    }
+    of_test = comparison.main_figures(TEST)
     order = models_best_first(comparison, TEST)
     columns, rows = ["recommender"], [[readable(model)] for model in order]
     for name in names:
