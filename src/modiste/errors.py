@@ -1,5 +1,7 @@
 """The errors that modiste raises for what a user can put right."""
 
+from pathlib import Path
+
 
 class ModisteError(Exception):
     """Something is wrong that the user can put right.
@@ -15,6 +17,11 @@ class ConfigError(ModisteError):
 
 class DataError(ModisteError):
     """An input table cannot be read, or what it holds breaks the data contract."""
+
+
+def damaged(folder: Path, what: str, error: object, remedy: str) -> DataError:
+    """The error of a folder that something which was learned cannot be read back from."""
+    return DataError(f"{folder} holds no {what}, or a damaged one ({error}): {remedy}")
 
 
 class RunError(ModisteError):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
-from modiste.errors import DataError
+from modiste.errors import DataError, damaged
 
 _STATE = "calibration.json"
 
@@ -101,9 +101,7 @@ class Calibration:
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
             scores, logits = (np.array(state[name], np.float64) for name in ("scores", "logits"))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder} holds no calibration, or a damaged one ({error}): fit it anew"
-            ) from error
+            raise damaged(folder, "calibration", error, "fit it anew") from error
         self._scores, self._logits = scores, logits
         return self
 

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modiste.errors import DataError
+from modiste.errors import DataError, damaged
 from modiste.ranking.rows import Feature, RankingRows
 
 _FILE = "encoding.json"
@@ -209,10 +209,7 @@ class FeatureEncoding:
                 for met, feature in zip(state["met"], self._categories, strict=True)
             ]
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise DataError(
-                f"{folder} holds no encoding of features, or a damaged one ({error}): "
-                "train the ranker anew"
-            ) from error
+            raise damaged(folder, "encoding of features", error, "train the ranker anew") from error
         return self
 
 

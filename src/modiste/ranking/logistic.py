@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from modiste.errors import DataError
+from modiste.errors import DataError, damaged
 from modiste.ranking.encoding import Encoded, FeatureEncoding
 from modiste.ranking.list_accuracy import mean_average_precision
 from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
@@ -138,9 +138,7 @@ class LogisticRanker:
             )
             rounds = int(state["rounds"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder} holds no logistic regression, or a damaged one ({error}): fit it anew"
-            ) from error
+            raise damaged(folder, "logistic regression", error, "fit it anew") from error
         self._encoding, self._rounds = encoding, rounds
         self._coefficients, self._importance = coefficients, importance
         return self

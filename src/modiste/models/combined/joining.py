@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch
-from modiste.errors import ConfigError, DataError
+from modiste.errors import ConfigError, damaged
 
 Vectors = NDArray[np.float32]
 
@@ -134,9 +134,7 @@ class Gated:
             rows = json.loads((folder / _GATE).read_text(encoding="utf-8"))
             return cls(np.array([rows[name] for name in FACTS], dtype=np.float32).reshape(-1, 2))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder} holds no gate, or a damaged one ({error!r}): learn it anew"
-            ) from error
+            raise damaged(folder, "gate", repr(error), "learn it anew") from error
 
 
 def facts_of(batch: CustomerBatch, customers: NDArray[np.int32]) -> Vectors:

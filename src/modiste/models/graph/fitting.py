@@ -25,7 +25,7 @@ from modiste.models.graph.purchases import predictable, purchases_of
 from modiste.models.graph.sage import ArticleInputs, GraphSAGE
 from modiste.models.graph.sage_settings import GraphSAGESettings, GraphSettings
 from modiste.models.graph.training import NextPurchasesTask
-from modiste.models.learning.description import NetworkDescription, damaged
+from modiste.models.learning.description import NetworkDescription, no_network
 from modiste.models.learning.epochs import Epoch, best_epoch
 from modiste.models.learning.evaluating import evaluating
 from modiste.models.learning.loop import train_task
@@ -122,7 +122,7 @@ class TrainedGraph:
             network.load_state_dict(load_file(folder / _NETWORK))
             articles = np.load(folder / _ARTICLES)
         except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
-            raise damaged(folder, error) from error
+            raise no_network(folder, error) from error
         return cls(
             network.eval(),
             articles,

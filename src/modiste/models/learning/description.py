@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from modiste.errors import DataError
+from modiste.errors import DataError, damaged
 from modiste.models.learning.epochs import Epoch
 
 _FILE = "network.json"
@@ -55,11 +55,9 @@ class NetworkDescription(BaseModel):
         try:
             return cls.model_validate_json((folder / _FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise damaged(folder, error) from error
+            raise no_network(folder, error) from error
 
 
-def damaged(folder: Path, error: Exception) -> DataError:
+def no_network(folder: Path, error: Exception) -> DataError:
     """The error of a folder that a network cannot be read from."""
-    return DataError(
-        f"{folder} holds no trained network, or a damaged one ({error}): train it anew"
-    )
+    return damaged(folder, "trained network", error, "train it anew")

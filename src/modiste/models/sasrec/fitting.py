@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from modiste.data.dataset import History
 from modiste.data.days import day_number
-from modiste.models.learning.description import NetworkDescription, damaged
+from modiste.models.learning.description import NetworkDescription, no_network
 from modiste.models.learning.epochs import Epoch, best_epoch
 from modiste.models.learning.evaluating import evaluating
 from modiste.models.learning.next_articles import next_articles
@@ -102,7 +102,7 @@ class TrainedNetwork:
             network.load_state_dict(load_file(folder / _NETWORK))
             articles = np.load(folder / _ARTICLES)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise damaged(folder, error) from error
+            raise no_network(folder, error) from error
         return cls(
             network.eval(),
             articles,

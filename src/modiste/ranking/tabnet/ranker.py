@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
-from modiste.errors import DataError
+from modiste.errors import DataError, damaged
 from modiste.models.learning.epochs import Epoch, best_epoch
 from modiste.models.learning.loop import pick_device, train_task
 from modiste.ranking.encoding import Encoded, FeatureEncoding
@@ -186,9 +186,7 @@ class TabNetRanker:
             epochs = [Epoch(**epoch) for epoch in state["epochs"]]
             rounds, importance = int(state["rounds"]), np.array(state["importance"], np.float64)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise DataError(
-                f"{folder} holds no trained TabNet, or a damaged one ({error}): train it anew"
-            ) from error
+            raise damaged(folder, "trained TabNet", error, "train it anew") from error
         self.settings = self.settings.model_copy(update={"network": shape})
         self.epochs, self._rounds, self._importance = epochs, rounds, importance
         self._encoding = encoding
