@@ -27,7 +27,8 @@ GATED = ALL_RECOMMENDERS.model_copy(
 def trained(dataset: Dataset, as_of: date, out: Path) -> TrainingStages:
     with Run(out) as run:
         run.known("ingest", {"shop": str(dataset.folder)})
-        return run_training_stages(run, dataset, GATED, split(dataset, as_of, HORIZON), None)
+        windows = split(dataset, as_of, HORIZON)
+        return run_training_stages(run, dataset, GATED, windows.before_all, windows.submit, None)
 
 
 @pytest.mark.parametrize("days_with_labels", [0, HORIZON])

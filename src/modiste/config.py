@@ -11,16 +11,19 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from modiste.candidates.settings import CandidateSettings
 from modiste.data.settings import IngestSettings
 from modiste.errors import ConfigError
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.models.blend import BlendSettings
 from modiste.models.selection import SelectionSettings
+from modiste.ranking.rules import Rules
+from modiste.ranking.settings import RankingSettings
 from modiste.vectors.settings import VectorSettings
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -87,6 +90,13 @@ class Config(BaseModel):
     models: BlendSettings = Field(
         default=BlendSettings(), description="The recommenders and their blend."
     )
+    candidates: CandidateSettings = Field(
+        default=CandidateSettings(), description="What is proposed to the ranking."
+    )
+    ranking: RankingSettings = Field(
+        default=RankingSettings(), description="How candidates are put into an order."
+    )
+    rules: Rules = Field(default=Rules(), description="The shop's own rules, applied last.")
     selection: SelectionSettings = Field(
         default=SelectionSettings(),
         description="How settings of the blend are chosen on validation windows.",
@@ -98,6 +108,24 @@ class Config(BaseModel):
     privacy: PrivacySettings = Field(
         default=PrivacySettings(), description="What is kept of single customers."
     )
+
+    @model_validator(mode="after")
+    def _sources_of_the_blend_are_asked(self) -> Self:
+        """The blend scores candidates by what its sources say of them."""
+        weighted = {name for name, weight in self.models.weights.items() if weight}
+        missing = weighted - set(self.candidates.sources)
+        if self.ranking.enabled and missing:
+            names = ", ".join(sorted(missing))
+            raise ValueError(
+                f"models.weights names {names}, and candidates.quotas do not ask it: give it a "
+                f"quota, as candidates.quotas.lately.{sorted(missing)[0]}=30"
+            )
+        if self.rules.in_force and not self.ranking.enabled:
+            raise ValueError(
+                "rules are applied to ranked candidates, and ranking.enabled is false: set it to "
+                "true, or leave the rules out"
+            )
+        return self
 
 
 def presets() -> list[str]:

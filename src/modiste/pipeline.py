@@ -12,8 +12,9 @@ them have to be done.
 ``choose``      settings and weights of the blend to submit, on windows before its date
 ``rehearse``    the same for the blend to test, on windows before the test window; left out where
                 both are the same
+(ranking)       rankers and the weights of their ensemble: see :mod:`modiste.ranking_stages`
 ``evaluate``    every recommender and the blend, on the validation windows and the test window
-``fit``         the blend, as of the submission's date
+``fit``         the hybrid, or the blend alone, as of the submission's date
 ``recommend``   twelve articles for every customer: submission.csv and Parquet
 ``report``      report.html
 ==============  ====================================================================================
@@ -24,14 +25,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from modiste import __version__, article_stages, training_stages
+from modiste import __version__, article_stages, ranking_stages, training_stages
 from modiste.article_stages import ArticleStages, embedded_images, run_article_stages
 from modiste.config import Config, dump_config
 from modiste.customer_lookup import CATALOGUE
@@ -51,10 +52,12 @@ from modiste.evaluation.backtest import (
     evaluate,
     recommend_to,
 )
+from modiste.evaluation.intervals import paired_difference
 from modiste.evaluation.metrics import score_customers
+from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.evaluation.splits import Split, split
+from modiste.evaluation.splits import Split, before_rankers, ranker_windows, split
 from modiste.models.blend import (
     COMBINED,
     NETWORKS,
@@ -68,8 +71,16 @@ from modiste.models.blend import (
     make_recommenders,
     rank_candidates,
 )
-from modiste.models.popularity import Popularity
+from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.selection import select_settings
+from modiste.ranking.examination import (
+    Examination,
+    examine,
+    probability_scores,
+    recall_by_source,
+)
+from modiste.ranking.hybrid import HYBRID, Hybrid
+from modiste.ranking_stages import Ranking, RankingParts, run_ranking_stages
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from modiste.report.training import NetworkTraining
@@ -84,6 +95,7 @@ STAGES = (
     *training_stages.STAGES,
     "choose",
     "rehearse",
+    *ranking_stages.STAGES,
     "evaluate",
     "fit",
     "recommend",
@@ -165,8 +177,17 @@ def run_pipeline(
             if config.vectors.enabled
             else None
         )
+        before = windows.before_all
+        if config.ranking.enabled:
+            ranked = (dataset, windows, config.horizon, config.ranking.windows)
+            before = min(before, before_rankers(*ranked))
         trained = run_training_stages(
-            run, dataset, config.models, windows, None if articles is None else articles.reduced
+            run,
+            dataset,
+            config.models,
+            before,
+            windows.submit,
+            None if articles is None else articles.reduced,
         )
         artifacts = _artifacts_of(articles, trained.earlier)
         networks = [stages_of(network) for network in config.models.enabled_networks]
@@ -192,35 +213,81 @@ def run_pipeline(
         same = windows.selection == windows.validation
         to_test = "choose" if same else "rehearse"
         rehearsed = chosen if same else choose_on("rehearse", windows.validation)
+
+        def rank(blend: Path, stage: str, validation: tuple[Window, ...], suffix: str) -> Ranking:
+            return run_ranking_stages(
+                run,
+                dataset,
+                ranker_windows(dataset, validation, config.horizon, config.ranking.windows),
+                lambda: RankingParts(
+                    _chosen_settings(blend),
+                    config.candidates,
+                    config.ranking,
+                    config.rules,
+                    artifacts(),
+                ),
+                {
+                    "candidates": config.candidates.model_dump(mode="json"),
+                    "ranking": config.ranking.model_dump(mode="json"),
+                },
+                k,
+                needs=["ingest", *made, stage],
+                suffix=suffix,
+            )
+
+        ranking = ranking_to_test = None
+        if config.ranking.enabled:
+            ranking = rank(chosen, "choose", windows.selection, "")
+            ranking_to_test = (
+                ranking
+                if same
+                else rank(rehearsed, "rehearse", windows.validation, ranking_stages.TO_TEST)
+            )
         evaluated = run.stage(
             "evaluate",
             lambda folder: evaluate_windows(
-                dataset, windows, config, rehearsed, folder, artifacts()
+                dataset, windows, config, rehearsed, folder, artifacts(), ranking_to_test
             ),
             settings={
                 "evaluation": config.evaluation.model_dump(mode="json"),
+                "rules": config.rules.model_dump(mode="json"),
                 "submission": [windows.submit, config.horizon],
                 "windows": [str(window) for window in windows.reported],
             },
             code=_CODE,
-            needs=["ingest", *made, to_test],
+            needs=[
+                "ingest",
+                *made,
+                to_test,
+                *(ranking_to_test.stages if ranking_to_test is not None else []),
+            ],
         )
+        submit_artifacts = _artifacts_of(articles, trained.submit)
+        to_fit = [*made_to_submit, "choose"] if ranking is None else [*made, *ranking.stages]
+
+        def unfitted() -> Recommender:
+            if ranking is None:
+                return Blend(_chosen_settings(chosen), submit_artifacts())
+            return ranking.hybrid()
+
+        def saved(folder: Path) -> Recommender:
+            return Blend().load(folder) if ranking is None else Hybrid.load(folder)
+
         fitted = run.stage(
             "fit",
             lambda folder: fit(
-                dataset,
-                windows.submit,
-                chosen,
-                folder,
-                _artifacts_of(articles, trained.submit)(),
+                dataset, windows.submit, unfitted(), config.models.popularity, folder
             ),
-            settings={"submit": windows.submit},
+            settings={
+                "submit": windows.submit,
+                "rules": config.rules.model_dump(mode="json"),
+            },
             code=_CODE,
-            needs=["ingest", *made_to_submit, "choose"],
+            needs=["ingest", *to_fit],
         )
         recommended = run.stage(
             "recommend",
-            lambda folder: recommend(dataset, windows.submit, k, fitted, folder),
+            lambda folder: recommend(dataset, windows.submit, k, saved(fitted), folder),
             settings={"submit": windows.submit, "k": k},
             code=_CODE,
             needs=["ingest", "fit"],
@@ -233,7 +300,7 @@ def run_pipeline(
                     windows.submit,
                     config,
                     folder,
-                    _artifacts_of(articles, trained.submit)(),
+                    submit_artifacts(),
                 ),
                 settings={
                     "submit": windows.submit,
@@ -260,6 +327,7 @@ def run_pipeline(
                 folder,
                 artifacts(),
                 trained,
+                ranking_to_test,
             ),
             settings={
                 "config": config.model_dump(mode="json"),
@@ -326,7 +394,7 @@ def _artifacts_of(
 
 
 # What the stages after the ingest are made by.
-_CODE = ("modiste.engine", "modiste.data", "modiste.evaluation", "modiste.models", __name__)
+_CODE = (*ranking_stages.CODE, __name__)
 
 
 def _prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
@@ -393,31 +461,52 @@ def evaluate_windows(
     chosen: Path,
     folder: Path,
     artifacts: Artifacts | None = None,
+    ranking: Ranking | None = None,
 ) -> None:
     """Score every recommender and the blend on the validation windows and the test window.
+
+    With a ranking also the hybrid, each ranker and the blend of the same candidates, on the test
+    window.
 
     Writes ``metrics.json``, ``summary.parquet`` (means, intervals, differences by segment) and
     ``customers.parquet`` (every customer's scores).
     """
     models = _chosen_settings(chosen)
+    k = config.evaluation.k
+    examined = None
+    if ranking is not None:
+        history = dataset.until(windows.test.as_of)
+        hybrid = ranking.hybrid().fit(history)
+        depth = max(config.evaluation.depth, k)
+        examined = examine(history, hybrid, dataset.purchases(windows.test), depth)
     evaluations = {
         window: _evaluate_window(
-            dataset, window, models, config.evaluation, artifacts or Artifacts()
+            dataset,
+            window,
+            models,
+            config.evaluation,
+            artifacts or Artifacts(),
+            examined.orders if examined is not None and window == windows.test else {},
         )
         for window in windows.reported
     }
     result = BacktestResult(evaluations, config.evaluation)
     by_window = result.to_dict()["windows"]
     test = by_window[-1]
+    best = BLEND if ranking is None else HYBRID
     _write_json(
         folder / "metrics.json",
         {
             "modiste": __version__,
-            f"map@{config.evaluation.k}": test["models"][BLEND]["metrics"]["average_precision"][
-                "mean"
-            ],
+            f"map@{k}": test["models"][best]["metrics"]["average_precision"]["mean"],
+            "recommender": best,
             "submission": {"as_of": str(windows.submit), "horizon_days": config.horizon},
             "weights": models.weights,
+            "ranking": None
+            if ranking is None or examined is None
+            else _ranking_metrics(
+                ranking, examined, evaluations[windows.test].customers, config.evaluation
+            ),
             "test": test,
             "validation": by_window[:-1],
             "settings": result.to_dict()["settings"],
@@ -427,31 +516,61 @@ def evaluate_windows(
     result.customers().write_parquet(folder / "customers.parquet")
 
 
+def _ranking_metrics(
+    ranking: Ranking, examined: Examination, customers: pl.DataFrame, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """What there is to say of the ranking beside the scores of its lists."""
+    scores = {
+        model: frame["average_precision"].to_numpy()
+        for (model,), frame in customers.sort("customer").group_by("model", maintain_order=True)
+    }
+    return {
+        **ranking.chosen(),
+        "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
+        "gains": {
+            str(model): asdict(
+                paired_difference(
+                    scores[HYBRID], other, settings.level, settings.resamples, settings.seed
+                )
+            )
+            for model, other in scores.items()
+            if model != HYBRID
+        },
+        "probability": {
+            name: asdict(found)
+            for name, found in probability_scores(examined, ranking.calibrations()).items()
+        },
+        "importance": ranking.importance().to_dicts(),
+    }
+
+
 def fit(
     dataset: Dataset,
     as_of: date,
-    chosen: Path,
+    recommender: Recommender,
+    popularity: PopularitySettings,
     folder: Path,
-    artifacts: Artifacts | None = None,
 ) -> None:
-    """Fit the blend as of a date, with the settings that were chosen; save it.
+    """Fit what recommends as of a date, and save it.
 
     Raises
     ------
     DataError
         When nothing is on sale by then, so that nothing could be recommended.
     """
-    blend = Blend(_chosen_settings(chosen), artifacts).fit(dataset.until(as_of))
-    if blend.popularity.article_scores.is_empty():
+    history = dataset.until(as_of)
+    if Popularity(popularity).fit(history).article_scores.is_empty():
         raise DataError(
-            f"nothing was sold in the {blend.settings.popularity.days} days before {as_of} (the "
-            f"data ends on {dataset.last_day}), so nothing is taken to be on sale: choose an "
-            "earlier --as-of, or raise models.popularity.days"
+            f"nothing was sold in the {popularity.days} days before {as_of} (the data ends on "
+            f"{dataset.last_day}), so nothing is taken to be on sale: choose an earlier --as-of, "
+            "or raise models.popularity.days"
         )
-    blend.save(folder)
+    recommender.fit(history).save(folder)
 
 
-def recommend(dataset: Dataset, as_of: date, k: int, fitted: Path, folder: Path) -> None:
+def recommend(
+    dataset: Dataset, as_of: date, k: int, recommender: Recommender, folder: Path
+) -> None:
     """Recommend to every customer as of a date.
 
     Writes ``recommendations/part-*.parquet`` (``customer_id``, ``article_id``, ``rank``, ``score``)
@@ -462,7 +581,7 @@ def recommend(dataset: Dataset, as_of: date, k: int, fitted: Path, folder: Path)
     (folder / "recommendations").mkdir()
     parts = history.map(
         _recommend_partition,
-        Blend().load(fitted),
+        recommender,
         ids,
         k,
         folder,
@@ -488,18 +607,21 @@ def report(
     folder: Path,
     artifacts: Artifacts | None = None,
     trained: TrainingStages | None = None,
+    ranking: Ranking | None = None,
 ) -> None:
     """Write ``report.html``.
 
     Its recommendations of some customers are those for the test window, so that they stand beside
     what was bought. ``timings`` are all that may differ between two runs of the same data.
     """
-    blend = Blend(_chosen_settings(chosen), artifacts).fit(dataset.until(windows.test.as_of))
+    history = dataset.until(windows.test.as_of)
+    blend = Blend(_chosen_settings(chosen), artifacts).fit(history)
     trials = chosen / "trials.parquet"  # absent when nothing was to be chosen
     write_run_report(
         folder / "report.html",
         dataset=dataset,
         blend=blend,
+        recommender=blend if ranking is None else ranking.hybrid().fit(history),
         metrics=RunMetrics.of(_read_json(evaluated / "metrics.json")),
         trials=pl.read_parquet(trials) if trials.is_file() else None,
         config=dump_config(config),
@@ -674,8 +796,9 @@ def _evaluate_window(
     models: BlendSettings,
     settings: EvaluationSettings,
     artifacts: Artifacts,
+    ranked: Mapping[str, pl.DataFrame],
 ) -> Evaluation:
-    """Score the recommenders and their blend in one window, on the same customers."""
+    """Score the recommenders, their blend and what is ranked, on a window's same customers."""
     history, labels = dataset.until(window.as_of), dataset.purchases(window)
     check_vectors(models, artifacts)
     fitted = {
@@ -699,7 +822,7 @@ def _evaluate_window(
         settings.depth,
     )
     return evaluate(
-        {BLEND: blended, **proposals},
+        {**ranked, BLEND: blended, **proposals},
         labels,
         segment_customers(history, customers),
         Catalogue.of(history, popularity.article_scores["article"]),
@@ -709,13 +832,13 @@ def _evaluate_window(
 
 
 def _recommend_partition(
-    partition: Partition, blend: Blend, ids: pl.DataFrame, k: int, folder: Path
+    partition: Partition, recommender: Recommender, ids: pl.DataFrame, k: int, folder: Path
 ) -> Path:
     """Write one partition's recommendations and its lines of the submission; return the latter."""
     batch = partition.read()
     customers = batch.customers.select("customer", "customer_id")
     decoded = (
-        blend.recommend(batch, k)
+        recommender.recommend(batch, k)
         .join(customers, on="customer", maintain_order="left")
         .join(ids, on="article", maintain_order="left")
     )

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from modiste.data.dataset import Dataset
 from modiste.engine.stages import Run
 from modiste.errors import DataError
-from modiste.evaluation.splits import Split
 from modiste.models.blend import COMBINED, NETWORKS, BlendSettings
 from modiste.models.learning.description import NetworkDescription
 from modiste.vectors.article_vectors import ArticleVectors
@@ -65,7 +64,8 @@ def run_training_stages(
     run: Run,
     dataset: Dataset,
     settings: BlendSettings,
-    windows: Split,
+    earliest: date,
+    submit_as_of: date,
     reduced: Path | None,
 ) -> TrainingStages:
     """Do those stages of the enabled networks that are not up to date.
@@ -78,14 +78,15 @@ def run_training_stages(
         What the ingest gave.
     settings
         Of the recommenders.
-    windows
-        Of the run.
+    earliest
+        A date that no window begins before on which anything is learned, chosen or reported.
+    submit_as_of
+        The submission's date.
     reduced
         Folder of the articles' vectors; None: there are none.
     """
     earlier: dict[str, Path] = {}
     submit: dict[str, Path] = {}
-    earliest = _before_all(windows)
     if gated(settings):
         # The gate's days are the networks' future and every window's past.
         earliest -= timedelta(days=settings.combined.gate.days)
@@ -112,14 +113,14 @@ def run_training_stages(
             lambda folder, name=name, vectors=vectors, stage=after: train(  # type: ignore[misc]
                 name,
                 dataset,
-                windows.submit,
+                submit_as_of,
                 settings,
                 vectors,
                 folder,
                 run.checkpoints(stage),
                 epochs=NetworkDescription.load(earlier[name]).best_epoch,
             ),
-            settings={**settings_of, "as_of": windows.submit},
+            settings={**settings_of, "as_of": submit_as_of},
             code=_CODE,
             needs=[*needs, before],
         )
@@ -166,17 +167,6 @@ def _learn_gate(
         SASRecRecommender(settings.sasrec, settings.popularity, vectors, trained["sasrec"]),
         GraphRecommender(settings.gnn, settings.popularity, vectors, trained["gnn"]),
     ).save(folder)
-
-
-def _before_all(windows: Split) -> date:
-    """A date that no window begins before.
-
-    A window's length before those that are chosen on: the test window ends there at the earliest
-    and is chosen for on days before it, and where it begins later, because there are labels from
-    the submission's date on, the submission must not depend on it.
-    """
-    chosen_on = [window.earlier().as_of for window in windows.selection]
-    return min(*chosen_on, *(window.as_of for window in windows.reported), windows.submit)
 
 
 def train(

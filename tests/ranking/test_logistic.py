@@ -6,7 +6,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from modiste.ranking.encoding import FeatureEncoding
-from modiste.ranking.logistic import LogisticRanker, LogisticSettings
+from modiste.ranking.logistic import LogisticRanker
+from modiste.ranking.logistic_settings import LogisticSettings
 from modiste.ranking.rows import RankingRows
 from ranking_lists import FEATURES, make_rows
 

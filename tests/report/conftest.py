@@ -91,6 +91,7 @@ class SmallRun:
             target,
             dataset=self.dataset,
             blend=self.blend,
+            recommender=self.blend,
             metrics=RunMetrics.of(self.metrics),
             trials=TRIALS,
             config=f"seed: 0\nnote: {SCRIPT}\n",

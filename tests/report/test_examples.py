@@ -20,6 +20,7 @@ def _examples(run: Any, window: Window, n: int, seed: int = 1) -> list[Example]:
         run.dataset,
         window,
         run.blend,
+        run.blend,
         k=12,
         n=n,
         seed=seed,

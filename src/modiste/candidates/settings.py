@@ -31,6 +31,7 @@ class CandidateSettings(BaseModel):
             "cold": {"popularity": 200, "popularity_by_age": 100},
             "lately": {
                 "repurchase": 60,
+                "most_frequent": 30,
                 "other_colours": 40,
                 "co_visitation": 60,
                 "popularity_by_section": 120,
@@ -43,6 +44,7 @@ class CandidateSettings(BaseModel):
             },
             "earlier": {
                 "repurchase": 60,
+                "most_frequent": 30,
                 "other_colours": 40,
                 "co_visitation": 40,
                 "popularity_by_section": 120,

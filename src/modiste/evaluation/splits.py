@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -42,6 +43,17 @@ class Split:
     def reported(self) -> tuple[Window, ...]:
         """The windows that scores are reported on: validation, then test."""
         return (*self.validation, self.test)
+
+    @property
+    def before_all(self) -> date:
+        """A date that no window begins before.
+
+        A window's length before those that are chosen on: the test window ends there at the
+        earliest and is chosen for on days before it, and where it begins later, because there are
+        labels from the submission's date on, the submission must not depend on it.
+        """
+        chosen_on = [window.earlier().as_of for window in self.selection]
+        return min(*chosen_on, *(window.as_of for window in self.reported), self.submit)
 
 
 def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
@@ -119,6 +131,78 @@ def training_windows(dataset: Dataset, end: date, horizon: int, n: int) -> tuple
             found.append(window)
             window = window.earlier()
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class RankerWindows:
+    """The windows from which rankers learn what they are asked as of a date.
+
+    Attributes
+    ----------
+    watched
+        How long they learn, and their weights, are chosen on it.
+    before
+        They learn from these, all before ``watched``, while it is watched.
+    learned
+        They learn from these, all before the date, in the end; the latest first.
+    """
+
+    watched: Window
+    before: tuple[Window, ...]
+    learned: tuple[Window, ...]
+
+    @property
+    def earliest(self) -> date:
+        """The date that no window begins before."""
+        return min(window.as_of for window in (*self.before, *self.learned))
+
+
+def ranker_windows(
+    dataset: Dataset, validation: Sequence[Window], horizon: int, n: int
+) -> RankerWindows:
+    """Lay the windows of rankers that are asked as of a date.
+
+    Parameters
+    ----------
+    dataset
+        The shop.
+    validation
+        The windows to choose on before the date, all ending there, as of :func:`split`. The first
+        that has windows to learn from before it is watched.
+    horizon
+        Length of the windows in days, see :func:`training_windows`.
+    n
+        Windows to learn from at most.
+
+    Raises
+    ------
+    DataError
+        When the data is too short for it.
+    """
+    for watched in validation:
+        before = training_windows(dataset, watched.as_of, horizon, n)
+        if before:
+            learned = training_windows(dataset, watched.end, horizon, n)
+            return RankerWindows(watched, before, learned)
+    raise DataError(
+        "the data has too few days for rankers to learn from and to be chosen on before the days "
+        "to recommend for: give more of the past, or go without (--set ranking.enabled=false)"
+    )
+
+
+def before_rankers(dataset: Dataset, windows: Split, horizon: int, n: int) -> date:
+    """A date that no window begins before from which rankers learn, for the test or to submit.
+
+    The same whether there are labels from the submission's date on or not: where there are none,
+    the last days before it are the test, and rankers learn from days before them.
+    """
+    earliest = ranker_windows(dataset, windows.selection, horizon, n).earliest
+    rows = _rows_by_day(dataset)
+    tested = min(window.as_of for window in windows.selection)
+    with suppress(DataError):  # then there is no such test
+        to_test = ranker_windows(dataset, _windows_before(tested, horizon, rows), horizon, n)
+        earliest = min(earliest, to_test.earliest)
+    return earliest
 
 
 def _has_history(window: Window, horizon: int, rows: Mapping[date, int]) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from modiste.errors import DataError, damaged
 from modiste.ranking.encoding import Encoded, FeatureEncoding
 from modiste.ranking.list_accuracy import mean_average_precision
+from modiste.ranking.logistic_settings import LogisticSettings
 from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
 from modiste.ranking.rows import LABEL, RankingRows
 
@@ -27,20 +27,6 @@ _STATE = "logistic.json"
 _ROWS_IN_A_BLOCK = 1 << 16
 
 _Flat = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-class LogisticSettings(BaseModel):
-    """Settings of the logistic regression."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    l2: Annotated[float, Field(ge=0)] = Field(
-        default=1e-5,
-        description="Half of it, times the squared coefficients, is added to the mean loss.",
-    )
-    iterations: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="Of L-BFGS, at most; it stops where nothing is gained."
-    )
 
 
 class LogisticRanker:

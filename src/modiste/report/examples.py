@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from modiste.data.dataset import Dataset, Partition, Window
-from modiste.models.blend import Blend, rank_candidates
+from modiste.evaluation.protocol import Recommender
+from modiste.models.blend import Blend
 from modiste.report.pictures import Picture, PictureFolder
 
 # Kinds of customers: a name, and the fewest and most pieces bought before.
@@ -124,6 +125,7 @@ class Example:
 def make_examples(
     dataset: Dataset,
     window: Window,
+    recommender: Recommender,
     blend: Blend,
     *,
     k: int,
@@ -139,8 +141,10 @@ def make_examples(
         The shop.
     window
         The label window.
+    recommender
+        What recommends; fitted as of the window's first day.
     blend
-        Fitted as of the window's first day.
+        Says what its sources think of what is recommended; fitted as of the same day.
     k
         Recommendations a customer.
     n
@@ -161,7 +165,7 @@ def make_examples(
     looked_at = set(drawn["partition"].to_list())
     partitions = [part for part in history.partitions if part.index in looked_at]
     parts = dataset.engine.map(
-        _look_at, partitions, drawn["customer"], blend, k, label="customers shown"
+        _look_at, partitions, drawn["customer"], recommender, blend, k, label="customers shown"
     )
     candidates = pl.concat(part.candidates for part in parts)
     seen = _Seen(
@@ -169,7 +173,7 @@ def make_examples(
         purchases=pl.concat(part.purchases for part in parts),
         labels=labels,
         candidates=candidates,
-        blended=rank_candidates(candidates, blend.weights, k),
+        recommended=pl.concat(part.recommended for part in parts),
         weights=blend.weights,
         articles=history.articles,
         pictures=pictures,
@@ -184,6 +188,7 @@ class _Part:
     customers: pl.DataFrame
     purchases: pl.DataFrame
     candidates: pl.DataFrame
+    recommended: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ class _Seen:
     purchases: pl.DataFrame
     labels: pl.DataFrame
     candidates: pl.DataFrame
-    blended: pl.DataFrame
+    recommended: pl.DataFrame
     weights: Mapping[str, float]
     articles: pl.DataFrame
     pictures: PictureFolder
@@ -204,7 +209,7 @@ class _Seen:
         customer = drawn["customer"]
         known = next(_of(self.customers, customer))
         bought = [row["article"] for row in _of(self.labels, customer)]
-        ranks = {row["article"]: row["rank"] for row in _of(self.blended, customer)}
+        ranks = {row["article"]: row["rank"] for row in _of(self.recommended, customer)}
         shares = self._shares(customer)
         return Example(
             customer_id=known["customer_id"],
@@ -221,10 +226,10 @@ class _Seen:
                     self._tile(row["article"]),
                     row["rank"],
                     row["score"],
-                    shares[row["article"]],
+                    shares.get(row["article"], []),
                     row["article"] in bought,
                 )
-                for row in _of(self.blended, customer)
+                for row in _of(self.recommended, customer)
             ],
             bought=[Bought(self._tile(article), ranks.get(article)) for article in bought],
         )
@@ -282,7 +287,9 @@ def _draw(buyers: pl.DataFrame, n: int, seed: int) -> pl.DataFrame:
     return pl.concat(frame.head(taken[kind]) for kind, frame in waiting.items())
 
 
-def _look_at(partition: Partition, customers: pl.Series, blend: Blend, k: int) -> _Part:
+def _look_at(
+    partition: Partition, customers: pl.Series, recommender: Recommender, blend: Blend, k: int
+) -> _Part:
     batch = partition.read().only(customers)
     latest = (
         batch.transactions.group_by("customer", "t_dat", "article")
@@ -292,5 +299,8 @@ def _look_at(partition: Partition, customers: pl.Series, blend: Blend, k: int) -
         .head(_BEFORE)
     )
     return _Part(
-        batch.customers.select("customer", "customer_id", "age"), latest, blend.candidates(batch, k)
+        batch.customers.select("customer", "customer_id", "age"),
+        latest,
+        blend.candidates(batch, k),
+        recommender.recommend(batch, k),
     )

@@ -81,6 +81,7 @@ class RunMetrics(BaseModel):
     """What a run measured."""
 
     submission: Submission
+    recommender: str = "blend"
     weights: dict[str, float]
     test: WindowScores
     validation: list[WindowScores]

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from modiste.data.dataset import Dataset
+from modiste.evaluation.protocol import Recommender
 from modiste.models.blend import Blend
 from modiste.report.examples import make_examples
 from modiste.report.html import RunReport, write_report
@@ -22,6 +23,7 @@ def write_run_report(
     *,
     dataset: Dataset,
     blend: Blend,
+    recommender: Recommender,
     metrics: RunMetrics,
     trials: pl.DataFrame | None,
     config: str,
@@ -29,7 +31,6 @@ def write_run_report(
     customers: int,
     images: Path | None,
     seed: int,
-    chosen: str = "blend",
     ceiling: float | None = None,
     trainings: Sequence[NetworkTraining] = (),
 ) -> None:
@@ -41,8 +42,9 @@ def write_run_report(
         The file to write.
     dataset
         The shop.
-    blend
-        Fitted as of the first day of the test window; recommends to the customers shown.
+    blend, recommender
+        Fitted as of the first day of the test window; the recommender's lists are shown, and what
+        the blend's sources say of them. It may be the blend.
     metrics
         Content of the run's ``metrics.json``.
     trials
@@ -58,8 +60,6 @@ def write_run_report(
         Folder of photographs as in the Kaggle data, or None.
     seed
         Of the draw of these customers.
-    chosen
-        The model that the submission is made with.
     ceiling
         Expected MAP of the best possible recommendations, where the truth is known.
     trainings
@@ -69,6 +69,7 @@ def write_run_report(
     examples = make_examples(
         dataset,
         metrics.test.window,
+        recommender,
         blend,
         k=metrics.settings.k,
         n=customers,
@@ -85,7 +86,7 @@ def write_run_report(
             examples=examples,
             config=config,
             timings=timings,
-            chosen=chosen,
+            chosen=metrics.recommender,
             ceiling=ceiling,
             trainings=trainings,
             pictures_left_out=len(pictures.too_large),

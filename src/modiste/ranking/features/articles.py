@@ -35,6 +35,9 @@ ATTRIBUTES = (
     "graphical_appearance_name",
 )
 
+# The feature that every candidate has: what popularity, as a source, scores by.
+POPULARITY_FEATURE = "popularity"
+
 # More values than this say no more than the most frequent ones do.
 _MOST_VALUES = 255
 
@@ -53,7 +56,10 @@ def _definitions(as_of: date) -> list[Defined]:
     now = pl.lit(as_of)
     price = pl.col("price_sum") * _PRICE_UNIT / pl.col("prices")
     numbers: dict[str, tuple[str, str | pl.Expr]] = {
-        "popularity": ("popularity: recent sales, the latest most, best seller 1", "popularity"),
+        POPULARITY_FEATURE: (
+            "popularity: recent sales, the latest most, best seller 1",
+            "popularity",
+        ),
         **{
             f"sales_{days}d": (
                 f"pieces of a thousand sold in the shop in the last {days} days",

@@ -1,0 +1,188 @@
+"""What a hybrid gives the buyers of a label window, and how good every part of it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modiste.candidates.generator import rank_of
+from modiste.candidates.settings import SEGMENTS, segment_of_customers
+from modiste.data.dataset import History, Partition
+from modiste.evaluation.probability import ProbabilityScores
+from modiste.evaluation.protocol import RECOMMENDATIONS
+from modiste.ranking.calibration import Calibration
+from modiste.ranking.hybrid import Hybrid
+from modiste.ranking.labelled_rows import blocks
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Of the buyers of a label window.
+
+    Attributes
+    ----------
+    orders
+        By name, as of :meth:`modiste.ranking.hybrid.Hybrid.orders`, of all of them.
+    found
+        One row a purchase: ``customer``, ``article``, ``segment`` (of the customer), ``candidate``
+        (Boolean) and each source's rank (null where it did not propose it), of which those beyond
+        the merge's limit are not there.
+    scores
+        By ranker: its score of every candidate, float32.
+    bought
+        bool, of every candidate.
+    """
+
+    orders: dict[str, pl.DataFrame]
+    found: pl.DataFrame
+    scores: dict[str, NDArray[np.float32]]
+    bought: NDArray[np.bool_]
+
+
+def examine(history: History, hybrid: Hybrid, labels: pl.DataFrame, k: int) -> Examination:
+    """Ask a hybrid about the buyers of a window, partition by partition.
+
+    Parameters
+    ----------
+    history
+        As of the window's first day.
+    hybrid
+        Fitted on it.
+    labels
+        What was bought in the window: distinct pairs ``customer``, ``article``.
+    k
+        Recommendations a customer.
+    """
+    parts = history.map(
+        _examine_partition, hybrid, labels, k, label=f"candidates in order {history.as_of}"
+    )
+    return Examination(
+        {
+            name: pl.concat([part.orders[name] for part in parts], how="vertical")
+            for name in parts[0].orders
+        },
+        pl.concat([part.found for part in parts]),
+        {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
+        np.concatenate([part.bought for part in parts]),
+    )
+
+
+def _examine_partition(
+    partition: Partition, hybrid: Hybrid, labels: pl.DataFrame, k: int
+) -> Examination:
+    batch = partition.read().only(labels["customer"].unique())
+    orders: dict[str, list[pl.DataFrame]] = {}
+    found, bought = [], []
+    scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in hybrid.rankers}
+    for block in blocks(batch):
+        rows = hybrid.rows(block)
+        for name, frame in hybrid.orders(block, rows, k).items():
+            orders.setdefault(name, []).append(frame.select(list(RECOMMENDATIONS)))
+        ranks = [rank_of(source) for source in hybrid.generator.sources]
+        proposed = rows.select("customer", "article", *ranks, candidate=pl.lit(value=True))
+        found.append(
+            labels.join(segment_of_customers(block), on="customer")
+            .join(proposed, on=["customer", "article"], how="left")
+            .with_columns(pl.col("candidate").fill_null(value=False))
+        )
+        marked = rows.select("customer", "article").join(
+            labels.with_columns(hit=pl.lit(value=True)),
+            on=["customer", "article"],
+            how="left",
+            maintain_order="left",
+        )
+        bought.append(marked["hit"].fill_null(value=False).to_numpy())
+        for name, ranker in hybrid.rankers.items():
+            scores[name].append(ranker.score(rows))
+    return Examination(
+        {name: pl.concat(frames) for name, frames in orders.items()},
+        pl.concat(found),
+        {name: np.concatenate(each) for name, each in scores.items()},
+        np.concatenate(bought),
+    )
+
+
+def recall_by_source(found: pl.DataFrame, k: int) -> pl.DataFrame:
+    """What each source finds of what was bought, and what nobody else finds.
+
+    Parameters
+    ----------
+    found
+        Of an :class:`Examination`.
+    k
+        Places that a perfect order is scored on.
+
+    Returns
+    -------
+    One row a segment ("all" first) and source, and "union" of all: ``segment``, ``customers``,
+    ``source``, ``recall`` (mean over customers of the share of their purchases that it proposed),
+    ``adds`` (by how much the union's recall would be lower without it) and, of the union,
+    ``perfect_map`` (MAP@k of the candidates in the best order).
+    """
+    sources = [name.removesuffix("_rank") for name in found.columns if name.endswith("_rank")]
+    by = {name: pl.col(rank_of(name)).is_not_null() for name in sources}
+    number = pl.sum_horizontal(by.values())
+    per_customer = found.group_by("customer", "segment").agg(
+        *(proposed.mean().alias(name) for name, proposed in by.items()),
+        *((proposed & (number == 1)).mean().alias(f"only {name}") for name, proposed in by.items()),
+        pl.col("candidate").mean().alias("union"),
+        perfect=pl.min_horizontal(pl.col("candidate").sum(), pl.lit(k))
+        / pl.min_horizontal(pl.len(), pl.lit(k)),
+    )
+    rows = []
+    for segment in (ALL, *SEGMENTS):
+        group = (
+            per_customer if segment == ALL else per_customer.filter(pl.col("segment") == segment)
+        )
+        if group.is_empty():
+            continue
+        means = group.drop("customer", "segment").mean().row(0, named=True)
+        for source in (*sources, "union"):
+            union = source == "union"
+            rows.append(
+                {
+                    "segment": segment,
+                    "customers": group.height,
+                    "source": source,
+                    "recall": means[source],
+                    "adds": None if union else means[f"only {source}"],
+                    "perfect_map": means["perfect"] if union else None,
+                }
+            )
+    return pl.DataFrame(
+        rows,
+        schema={
+            "segment": pl.String(),
+            "customers": pl.UInt32(),
+            "source": pl.String(),
+            "recall": pl.Float64(),
+            "adds": pl.Float64(),
+            "perfect_map": pl.Float64(),
+        },
+    )
+
+
+def probability_scores(
+    examined: Examination, calibrations: Mapping[str, Calibration]
+) -> dict[str, ProbabilityScores]:
+    """How well each ranker's scores, as probabilities, foretold what was bought.
+
+    Parameters
+    ----------
+    examined
+        Of the buyers of a window.
+    calibrations
+        By ranker, learned on an earlier window.
+    """
+    return {
+        name: ProbabilityScores.of(
+            calibrations[name].probability(scores.astype(np.float64)), examined.bought
+        )
+        for name, scores in examined.scores.items()
+    }

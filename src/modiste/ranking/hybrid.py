@@ -1,0 +1,265 @@
+"""The whole: candidates, their features, rankers, the ensemble of all scores, and the shop's rules.
+
+Rankers and weights are learned on past windows (see ``modiste.ranking_stages``); a hybrid is what
+asks them as of a date. It is a recommender like any other, so one backtest compares it with all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from modiste.candidates.generator import CandidateGenerator
+from modiste.candidates.settings import segment_of_customers
+from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.errors import damaged
+from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
+from modiste.models.blend import POPULARITY
+from modiste.models.popularity import Popularity
+from modiste.ranking.ensemble import Weights, combine, comparable
+from modiste.ranking.features.builder import FeatureBuilder
+from modiste.ranking.labelled_rows import blocks
+from modiste.ranking.protocol import Ranker
+from modiste.ranking.rankers import SLOW, load_rankers, save_rankers
+from modiste.ranking.rules import ArticleRules, Rules, apply_rules, article_rules, fill_up
+from modiste.ranking.scorers import score_rows, scorers_of
+from modiste.ranking.settings import BLEND_SCORER, RankingSettings
+
+# Names of the orders that :meth:`Hybrid.orders` gives beside those of the rankers.
+HYBRID = "hybrid"
+BY_BLEND = "blend_of_candidates"
+WITHOUT_CASCADE = "hybrid_without_cascade"
+WITHOUT_RULES = "hybrid_without_rules"
+
+_SETTINGS, _WEIGHTS, _RULES = "ranking.json", "weights.json", "rules.json"
+_ARTICLE_RULES = "article_rules.parquet"
+
+
+class Hybrid:
+    """A recommender that orders candidates by the weighted scores of several rankers.
+
+    Parameters
+    ----------
+    generator
+        Of the candidates.
+    builder
+        Of their features; made with the generator.
+    settings
+        Of the ranking: which rankers there are, and how far the slow ones go.
+    rankers
+        By name, as the settings name them; fitted.
+    weights
+        Of the scorers, by segment of customers.
+    rules
+        The shop's own, applied last.
+    """
+
+    def __init__(
+        self,
+        generator: CandidateGenerator,
+        builder: FeatureBuilder,
+        settings: RankingSettings,
+        rankers: Mapping[str, Ranker],
+        weights: Weights,
+        rules: Rules | None = None,
+    ) -> None:
+        self.generator = generator
+        self.builder = builder
+        self.settings = settings
+        self.rankers = dict(rankers)
+        self.weights = {segment: dict(of_it) for segment, of_it in weights.items()}
+        self.rules = rules or Rules()
+        self._article_rules: ArticleRules | None = None
+
+    @property
+    def scorers(self) -> list[str]:
+        """Names of all that scores candidates: the blend, the rankers, and networks."""
+        return scorers_of(self.rankers, self.generator.sources)
+
+    def fit(self, history: History) -> Self:
+        """Fit the sources and the features; the rankers stay what they are.
+
+        Raises
+        ------
+        ConfigError
+            When a rule names what the shop does not have.
+        """
+        self.generator.fit(history)
+        self.builder.fit(history)
+        self._article_rules = (
+            article_rules(self.rules, history.articles, _latest_sales(history), history.as_of)
+            if self.rules.in_force
+            else None
+        )
+        return self
+
+    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
+        """The ``k`` candidates with the highest weighted sum of scores that the rules allow."""
+        return pl.concat(
+            self._first(block, self._scored_in_cascade(block, self.rows(block)), k).select(
+                list(RECOMMENDATIONS)
+            )
+            for block in blocks(batch)
+        )
+
+    def orders(self, batch: CustomerBatch, rows: pl.DataFrame, k: int) -> dict[str, pl.DataFrame]:
+        """What each scorer alone, and all together, would recommend of the same candidates.
+
+        Parameters
+        ----------
+        batch
+            Some customers, no more than their candidates fit into memory.
+        rows
+            As :meth:`rows` gives them for the batch.
+        k
+            Recommendations a customer.
+
+        Returns
+        -------
+        By name columns of ``RECOMMENDATIONS``: ``hybrid``, as :meth:`recommend`;
+        ``blend_of_candidates``; each ranker; and, where it makes a difference, the hybrid with slow
+        rankers' scores of all candidates, and the hybrid without rules.
+        """
+        scored = comparable(self._scored(batch, rows, self.scorers), self.scorers)
+        in_cascade = self._scored_in_cascade(batch, rows)
+        orders = {
+            HYBRID: self._first(batch, in_cascade, k),
+            BY_BLEND: rank_by_score(_alone(scored, BLEND_SCORER), k),
+            **{name: rank_by_score(_alone(scored, name), k) for name in self.rankers},
+        }
+        if self._weighted & SLOW:
+            orders[WITHOUT_CASCADE] = self._first(batch, self._combined(scored), k)
+        if self._article_rules is not None:
+            orders[WITHOUT_RULES] = rank_by_score(in_cascade, k)
+        return orders
+
+    def rows(self, batch: CustomerBatch) -> pl.DataFrame:
+        """The candidates of a batch with their features: ``customer``, ``article``, every one."""
+        return self.builder.build(batch, self.generator.candidates(batch))
+
+    def save(self, folder: Path) -> None:
+        """Write all parts, each into a folder of its own."""
+        for name in ("candidates", "features", "rankers"):
+            (folder / name).mkdir()
+        self.generator.save(folder / "candidates")
+        self.builder.save(folder / "features")
+        save_rankers(self.rankers, folder / "rankers")
+        (folder / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", "utf-8")
+        (folder / _RULES).write_text(self.rules.model_dump_json(indent=2) + "\n", "utf-8")
+        (folder / _WEIGHTS).write_text(json.dumps(self.weights, indent=2) + "\n", "utf-8")
+        if self._article_rules is not None:
+            self._article_rules.articles.write_parquet(folder / _ARTICLE_RULES)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read back what :meth:`save` wrote.
+
+        Raises
+        ------
+        DataError
+            When the folder holds none, or a damaged one.
+        """
+        try:
+            settings = RankingSettings.model_validate_json((folder / _SETTINGS).read_text("utf-8"))
+            rules = Rules.model_validate_json((folder / _RULES).read_text("utf-8"))
+            weights = json.loads((folder / _WEIGHTS).read_text("utf-8"))
+            generator = CandidateGenerator().load(folder / "candidates")
+            builder = FeatureBuilder(generator).load(folder / "features")
+            rankers = load_rankers(settings, folder / "rankers")
+            hybrid = cls(generator, builder, settings, rankers, weights, rules)
+            if rules.in_force:
+                articles = pl.read_parquet(folder / _ARTICLE_RULES)
+                hybrid._article_rules = ArticleRules(rules, articles)
+        except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+            raise damaged(folder, "hybrid", error, "fit it anew") from error
+        return hybrid
+
+    @property
+    def _weighted(self) -> set[str]:
+        """Scorers with a weight for any customer."""
+        return {name for of_it in self.weights.values() for name, weight in of_it.items() if weight}
+
+    def _scored(self, batch: CustomerBatch, rows: pl.DataFrame, scorers: list[str]) -> pl.DataFrame:
+        """``customer``, ``article``, ``segment`` and the scores; the rows keep their order."""
+        scores = score_rows(rows, self.rankers, self.generator.models.weights, scorers)
+        return scores.join(
+            segment_of_customers(batch), on="customer", how="left", maintain_order="left"
+        )
+
+    def _scored_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
+        """``customer``, ``article`` and ``score``; slow rankers see the first candidates alone."""
+        weighted = [name for name in self.scorers if name in self._weighted]
+        fast = [name for name in weighted if name not in SLOW]
+        slow = [name for name in weighted if name in SLOW]
+        scored = self._scored(batch, rows, fast)
+        if slow:
+            place = pl.col("score").rank("ordinal", descending=True).over("customer")
+            order = self._combined(comparable(scored, fast)).with_columns(place=place)
+            few = rows.filter(order["place"] <= self.settings.cascade)
+            slowly = score_rows(few, self.rankers, {}, slow)
+            scored = scored.join(
+                slowly, on=["customer", "article"], how="left", maintain_order="left"
+            )
+        return self._combined(comparable(scored, weighted))
+
+    def _combined(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """``customer``, ``article`` and ``score``, by the weights of the scorers that there are.
+
+        Scores are made positive, for the rules' factors multiply them; the order stays.
+        """
+        weights = {
+            segment: {name: weight for name, weight in of_it.items() if name in scored.columns}
+            for segment, of_it in self.weights.items()
+        }
+        return scored.select("customer", "article", score=combine(scored, weights).exp())
+
+    def _first(self, batch: CustomerBatch, scored: pl.DataFrame, k: int) -> pl.DataFrame:
+        """The first ``k`` of each customer, by the rules where there are any."""
+        if self._article_rules is None:
+            return rank_by_score(scored, k)
+        bought = batch.interactions.select("customer", "article").unique(maintain_order=True)
+        kept = apply_rules(scored, self._article_rules, k, bought)
+        popularity = self.generator.sources[POPULARITY]
+        assert isinstance(popularity, Popularity)
+        return fill_up(
+            kept,
+            popularity.article_scores,
+            batch.customers["customer"],
+            self._article_rules,
+            k,
+            bought,
+        )
+
+
+def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:
+    return scored.select("customer", "article", score=scorer)
+
+
+def _latest_sales(history: History) -> pl.DataFrame:
+    """Of every article sold: ``article``, ``last_sale`` and ``price``, the mean of that day."""
+    return (
+        history.collect(_prices_of_last_day, label="latest prices of articles")
+        .filter(pl.col("last_sale") == pl.col("last_sale").max().over("article"))
+        .group_by("article", "last_sale")
+        .agg(price=pl.col("paid").sum() / pl.col("priced").sum())
+        .with_columns(pl.col("price").fill_nan(None))
+        .sort("article")
+    )
+
+
+def _prices_of_last_day(partition: Partition) -> pl.DataFrame:
+    """Of a partition's purchases on the last day that each article was bought on."""
+    rows = partition.read_transactions(["article", "t_dat", "price"])
+    return (
+        rows.filter(pl.col("t_dat") == pl.col("t_dat").max().over("article"))
+        .group_by("article", pl.col("t_dat").alias("last_sale"))
+        .agg(
+            paid=pl.col("price").cast(pl.Float64).sum(),
+            priced=pl.col("price").count().cast(pl.Int64),
+        )
+        .sort("article")
+    )
