@@ -50,8 +50,12 @@ SETTINGS = (
     "models.gnn.training.epochs=2",
     "models.gnn.training.checkpoint_steps=5",
     "models.weights.gnn=1",
+    "ranking.windows=2",
+    "ranking.watched=500",
+    "ranking.lightgbm.rounds=40",
 )
 DONE = [stage for stage in STAGES if stage not in ("map", "learn_gate")]
+LEARNED = ("stages/choose/", "stages/ranking_rows/", "stages/choose_ranking/")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -124,10 +128,9 @@ def test_outputs(shop: Path, undisturbed: Path) -> None:
     articles = pl.read_csv(shop / "articles.csv", infer_schema=False)["article_id"]
     assert lists.explode().is_in(articles.implode()).all()
     metrics = json.loads((undisturbed / "metrics.json").read_text())
-    assert (
-        metrics["map@12"]
-        == metrics["test"]["models"]["blend"]["metrics"]["average_precision"]["mean"]
-    )
+    submitted = metrics["test"]["models"][metrics["recommender"]]
+    assert metrics["recommender"] == "hybrid"
+    assert metrics["map@12"] == submitted["metrics"]["average_precision"]["mean"]
 
 
 def test_who_is_like_a_customer_on_the_command_line(shop: Path, undisturbed: Path) -> None:
@@ -217,13 +220,17 @@ def test_the_parquet_says_the_same_as_the_submission(undisturbed: Path) -> None:
     assert lists.equals(submission.sort("customer_id"))
 
 
-def test_the_blend_beats_every_baseline_here(undisturbed: Path) -> None:
+def test_the_hybrid_beats_every_other_here(undisturbed: Path) -> None:
     metrics = json.loads((undisturbed / "metrics.json").read_text())
     scores = {
         name: model["metrics"]["average_precision"]["mean"]
         for name, model in metrics["test"]["models"].items()
     }
-    assert max(scores, key=lambda name: scores[name]) == "blend"
+    assert max(scores, key=lambda name: scores[name]) == "hybrid"
+    without_rankers = scores.keys() - {"hybrid", "lightgbm", "logistic", "blend_of_candidates"}
+    assert max(without_rankers, key=lambda name: scores[name]) == "blend"
+    for model, gain in metrics["ranking"]["gains"].items():
+        assert gain["difference"] == pytest.approx(scores["hybrid"] - scores[model])
 
 
 def test_evaluate_gives_the_run_s_own_figure(shop: Path, tmp_path: Path) -> None:
@@ -414,7 +421,7 @@ def test_rows_from_the_date_on_change_no_recommendation(
     recommended = [
         name
         for name in one
-        if name.startswith(("stages/choose/", "stages/fit/", "stages/recommend/", "submission"))
+        if name.startswith((*LEARNED, "stages/fit/", "stages/recommend/", "submission"))
         and not name.endswith("stage.json")
     ]
     assert len(recommended) > 5

@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
+from hybrids import drawn_hybrid
 from modiste.data.availability import on_sale
 from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.engine import Engine
@@ -22,6 +23,7 @@ from modiste.models.combined.settings import CombinedSettings, GateSettings
 from modiste.models.content import Content, ContentSettings
 from modiste.models.graph.recommender import GraphRecommender
 from modiste.models.sasrec.recommender import SASRecRecommender
+from modiste.ranking.rules import Rules
 from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
 
 AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
@@ -41,6 +43,11 @@ MAKERS: dict[str, Callable[[], Recommender]] = {
     "gated": partial(RECOMMENDERS["combined"], GATED, Artifacts(VECTORS)),
     "blend": Blend,
     "blend of all": partial(Blend, ALL_RECOMMENDERS, Artifacts(VECTORS)),
+    "hybrid": drawn_hybrid,
+    "hybrid of all": partial(drawn_hybrid, ALL_RECOMMENDERS, VECTORS),
+    "hybrid with rules": partial(
+        drawn_hybrid, rules=Rules(at_most={"product_code": 1}, already_bought="drop")
+    ),
 }
 
 # Read back without what only fitting needs.
@@ -54,7 +61,7 @@ LOADERS: dict[str, Callable[[], Recommender]] = {
 }
 
 # Matrix products add up in another order when there are others in the batch: the last bits differ.
-INEXACT = {"graph_filter", "sasrec", "gnn", "combined", "gated", "blend of all"}
+INEXACT = {"graph_filter", "sasrec", "gnn", "combined", "gated", "blend of all", "hybrid of all"}
 
 every_recommender = pytest.mark.parametrize("name", MAKERS)
 
