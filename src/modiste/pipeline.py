@@ -205,7 +205,7 @@ def run_pipeline(
                     "k": k,
                     "windows": [str(window) for window in chosen_on],
                 },
-                code=_CODE,
+                code=_BLEND_CODE,
                 needs=["ingest", *made],
             )
 
@@ -393,7 +393,8 @@ def _artifacts_of(
     return lambda: Artifacts(None if articles is None else articles.vectors(), trained)
 
 
-# What the stages after the ingest are made by.
+# What blends are chosen by, and what the stages after that are made by.
+_BLEND_CODE = ("modiste.engine", "modiste.data", "modiste.evaluation", "modiste.models", __name__)
 _CODE = (*ranking_stages.CODE, __name__)
 
 

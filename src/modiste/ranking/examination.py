@@ -128,13 +128,20 @@ def recall_by_source(found: pl.DataFrame, k: int) -> pl.DataFrame:
     sources = [name.removesuffix("_rank") for name in found.columns if name.endswith("_rank")]
     by = {name: pl.col(rank_of(name)).is_not_null() for name in sources}
     number = pl.sum_horizontal(by.values())
-    per_customer = found.group_by("customer", "segment").agg(
-        *(proposed.mean().alias(name) for name, proposed in by.items()),
-        *((proposed & (number == 1)).mean().alias(f"only {name}") for name, proposed in by.items()),
-        pl.col("candidate").mean().alias("union"),
-        perfect=pl.min_horizontal(pl.col("candidate").sum(), pl.lit(k))
-        / pl.min_horizontal(pl.len(), pl.lit(k)),
-    )
+    per_customer = (
+        found.group_by("customer", "segment")
+        .agg(
+            *(proposed.mean().alias(name) for name, proposed in by.items()),
+            *(
+                (proposed & (number == 1)).mean().alias(f"only {name}")
+                for name, proposed in by.items()
+            ),
+            pl.col("candidate").mean().alias("union"),
+            perfect=pl.min_horizontal(pl.col("candidate").sum(), pl.lit(k))
+            / pl.min_horizontal(pl.len(), pl.lit(k)),
+        )
+        .sort("customer")
+    )  # means add up in one order
     rows = []
     for segment in (ALL, *SEGMENTS):
         group = (
