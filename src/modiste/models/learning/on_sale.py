@@ -97,9 +97,11 @@ class OnSale:
             .fill_null(-1)
             .to_numpy()
         )
-        column = np.full(self._n_articles, -1)
+        asked = candidates["article"].to_numpy()
+        # A network that has learned nothing has no article at all.
+        column = np.full(max(self._n_articles, asked.max(initial=-1) + 1), -1)
         column[self._codes] = np.arange(len(self._codes))
-        columns = column[candidates["article"].to_numpy()]
+        columns = column[asked]
         scores = np.where(rows < 0, np.float32(np.nan), np.float32(0))
         for first, log_probability in self._log_probabilities(vectors):
             here = (rows >= first) & (rows < first + len(log_probability)) & (columns >= 0)
