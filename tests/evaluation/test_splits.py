@@ -10,7 +10,7 @@ import pytest
 
 from modiste.data.dataset import Dataset, Window
 from modiste.errors import DataError
-from modiste.evaluation.splits import split, training_windows
+from modiste.evaluation.splits import before_rankers, ranker_windows, split, training_windows
 from shops import write_prepared
 
 FIRST = date(2020, 1, 1)
@@ -101,3 +101,31 @@ def test_rankers_learn_from_single_days_where_weeks_have_no_history(tmp_path: Pa
         Window(NEXT - 2 * day, 1),
         Window(NEXT - 3 * day, 1),
     )
+
+
+def test_rankers_are_watched_on_the_validation_window_and_learn_before_it(even: Dataset) -> None:
+    week = timedelta(days=7)
+    windows = split(even, None, 7)
+    to_submit = ranker_windows(even, windows.selection, 7, 2)
+    assert to_submit.watched == windows.test == Window(NEXT - week, 7)
+    assert to_submit.before == (Window(NEXT - 2 * week, 7), Window(NEXT - 3 * week, 7))
+    assert to_submit.learned == (Window(NEXT - week, 7), Window(NEXT - 2 * week, 7))
+    to_test = ranker_windows(even, windows.validation, 7, 2)
+    assert to_test.watched == to_submit.before[0]
+    assert to_test.learned == to_submit.before
+    assert before_rankers(even, windows, 7, 2) == to_test.earliest == NEXT - 4 * week
+
+
+def test_what_rankers_need_does_not_depend_on_labels_to_come(even: Dataset) -> None:
+    """The same date, once with days after it and once where the data ends."""
+    as_of = NEXT - timedelta(days=7)
+    here = before_rankers(even, split(even, as_of, 7), 7, 2)
+    later = NEXT + timedelta(days=0)
+    assert before_rankers(even, split(even, later, 7), 7, 2) == here + timedelta(days=7)
+
+
+def test_too_few_days_for_rankers_is_an_error(tmp_path: Path) -> None:
+    dataset = shop(tmp_path, [1] + [0] * (DAYS - 3) + [50] * 2)
+    windows = split(dataset, None, 1)
+    with pytest.raises(DataError, match=r"ranking\.enabled=false"):
+        ranker_windows(dataset, windows.validation, 1, 2)

@@ -172,7 +172,7 @@ def test_recall_of_sources_adds_up(small_shop: Dataset) -> None:
     union = whole.filter(source="union")
     assert union["customers"].item() == labels["customer"].n_unique()
     alone = whole.filter(pl.col("source") != "union")
-    assert alone["recall"].max() <= union["recall"].item()  # type: ignore[operator]
+    assert alone["recall"].max() <= union["recall"].item()
     assert alone["adds"].sum() <= union["recall"].item() + 1e-12
     # By hand, from the candidates themselves.
     rows = pl.concat([hybrid.rows(part.read()) for part in history.partitions])

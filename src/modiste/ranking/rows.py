@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modiste.errors import DataError
+
 # Columns beside the features. ``window`` numbers the as-of dates; a list is one customer's
 # candidates as of one of them.
 LIST_KEYS = ("window", "customer")
@@ -74,3 +76,19 @@ class RankingRows:
         """The same rows without the features of some groups."""
         left = tuple(feature for feature in self.features if feature.group not in groups)
         return RankingRows(left, self.frame)
+
+
+def require_features(names: Sequence[str], frame: pl.DataFrame) -> None:
+    """Refuse rows without some of the features that a ranker learned from.
+
+    Raises
+    ------
+    DataError
+        Naming those that are lacking.
+    """
+    lacking = [name for name in names if name not in frame.columns]
+    if lacking:
+        raise DataError(
+            f"the rows lack the features {', '.join(lacking)}: give those that the ranker "
+            "learned from"
+        )
