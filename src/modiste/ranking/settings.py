@@ -35,6 +35,14 @@ class RankingSettings(BaseModel):
     windows: Annotated[int, Field(ge=1)] = Field(
         default=4, description="Past windows that rankers learn from, at most."
     )
+    older_windows: Annotated[int, Field(ge=0)] = Field(
+        default=16,
+        description=(
+            "Windows before a gap in the data that rankers learn from beside those, at most: a "
+            "sample of some whole days has too few of them in a row. None where a network is "
+            "enabled, which has to be older than all of them."
+        ),
+    )
     customers: Annotated[int, Field(ge=1)] = Field(
         default=100_000, description="Customers of a window whose lists are learned from, at most."
     )
