@@ -178,6 +178,7 @@ def run_pipeline(
             else None
         )
         before = windows.before_all
+        older = 0 if config.models.enabled_networks else config.ranking.older_windows
         if config.ranking.enabled:
             ranked = (dataset, windows, config.horizon, config.ranking.windows)
             before = min(before, before_rankers(*ranked))
@@ -218,7 +219,7 @@ def run_pipeline(
             return run_ranking_stages(
                 run,
                 dataset,
-                ranker_windows(dataset, validation, config.horizon, config.ranking.windows),
+                ranker_windows(dataset, validation, config.horizon, config.ranking.windows, older),
                 lambda: RankingParts(
                     _chosen_settings(blend),
                     config.candidates,

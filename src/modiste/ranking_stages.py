@@ -26,7 +26,7 @@ import polars as pl
 
 from modiste.candidates.generator import CandidateGenerator
 from modiste.candidates.settings import CandidateSettings, segment_of_customers
-from modiste.data.dataset import Dataset, Partition, Window
+from modiste.data.dataset import Dataset, History, Partition, Window
 from modiste.engine.progress import say
 from modiste.engine.stages import Run
 from modiste.evaluation.samples import purchases_of_some
@@ -240,10 +240,13 @@ def write_rows(dataset: Dataset, windows: RankerWindows, parts: RankingParts, fo
             file: str,
             window: Window = window,
             number: int = number,
+            history: History = history,
             generator: CandidateGenerator = generator,
             builder: FeatureBuilder = builder,
         ) -> pl.DataFrame:
             labels = purchases_of_some(dataset, window, customers, ranking.seed)
+            if negatives is not None:
+                labels = _learned_from(history, labels, ranking.segments)
             rows_of_window(
                 dataset,
                 window,
@@ -261,8 +264,7 @@ def write_rows(dataset: Dataset, windows: RankerWindows, parts: RankingParts, fo
         if window == windows.watched:
             labels = write(ranking.watched, None, _WATCHED)
             labels.write_parquet(folder / _LABELS)
-            segments = history.map(_segments, labels["customer"].unique(), label="segments")
-            pl.concat(segments).write_parquet(folder / _SEGMENTS)
+            _segments_of(history, labels).write_parquet(folder / _SEGMENTS)
     described = [asdict(feature) for feature in features]
     (folder / _FEATURES).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
@@ -287,18 +289,19 @@ def choose_ranking(
         When there is nothing to learn from.
     """
     watched = _read(rows, [_WATCHED])
+    labels, segments = (pl.read_parquet(rows / name) for name in (_LABELS, _SEGMENTS))
+    asked = _asked(watched, _of_segments(segments, parts.ranking.segments))
     learning = _read(rows, [_file_of(window) for window in windows.before])
     rankers = make_rankers(parts.ranking)
     for name, ranker in rankers.items():
         say(f"modiste: {name} learns from {learning.frame.height:,} rows")
-        ranker.fit(learning, watched, checkpoints=_made(checkpoints / name))
+        ranker.fit(learning, asked, checkpoints=_made(checkpoints / name))
     scorers = scorers_of(rankers, parts.generator().sources)
     raw = score_rows(watched.frame, rankers, parts.models.weights, scorers)
     bought = watched.frame[LABEL].to_numpy()
     for name in rankers:
         place = _made(folder / _CALIBRATIONS / name)
         Calibration().fit(raw[name].to_numpy(), bought).save(place)
-    labels, segments = (pl.read_parquet(rows / name) for name in (_LABELS, _SEGMENTS))
     scored = comparable(raw, scorers).join(
         segments, on="customer", how="left", maintain_order="left"
     )
@@ -364,6 +367,29 @@ def _file_of(window: Window) -> str:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _asked(watched: RankingRows, customers: pl.DataFrame) -> RankingRows:
+    """The lists of some customers, or all where nothing of those lists was bought."""
+    frame = watched.frame.join(customers, on="customer", how="semi", maintain_order="left")
+    return RankingRows(watched.features, frame) if frame[LABEL].any() else watched
+
+
+def _segments_of(history: History, labels: pl.DataFrame) -> pl.DataFrame:
+    """Each buyer's segment as of the window's date: ``customer`` and ``segment``."""
+    return pl.concat(history.map(_segments, labels["customer"].unique(), label="segments"))
+
+
+def _of_segments(segments: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
+    """Those customers who are in the wanted segments, or all where nobody is."""
+    found = segments.filter(pl.col("segment").cast(pl.String).is_in(list(wanted)))
+    return segments if found.is_empty() else found
+
+
+def _learned_from(history: History, labels: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
+    """The purchases of the customers that rankers learn from."""
+    customers = _of_segments(_segments_of(history, labels), wanted)
+    return labels.join(customers, on="customer", how="semi", maintain_order="left")
 
 
 def _segments(partition: Partition, customers: pl.Series) -> pl.DataFrame:

@@ -10,7 +10,13 @@ import pytest
 
 from modiste.data.dataset import Dataset, Window
 from modiste.errors import DataError
-from modiste.evaluation.splits import before_rankers, ranker_windows, split, training_windows
+from modiste.evaluation.splits import (
+    before_rankers,
+    older_windows,
+    ranker_windows,
+    split,
+    training_windows,
+)
 from shops import write_prepared
 
 FIRST = date(2020, 1, 1)
@@ -129,3 +135,38 @@ def test_too_few_days_for_rankers_is_an_error(tmp_path: Path) -> None:
     windows = split(dataset, None, 1)
     with pytest.raises(DataError, match=r"ranking\.enabled=false"):
         ranker_windows(dataset, windows.validation, 1, 2)
+
+
+def test_rankers_learn_from_whole_days_before_a_gap(tmp_path: Path) -> None:
+    # Whole days: the last five, four some weeks before, and two before those; else a few customers.
+    sold = [3] * DAYS
+    for whole in (range(5, 7), range(20, 24), range(DAYS - 5, DAYS)):
+        for number in whole:
+            sold[number] = 50
+    dataset = shop(tmp_path, sold)
+
+    def day(number: int) -> date:
+        return FIRST + timedelta(days=number)
+
+    older = (
+        Window(day(21), 3),
+        Window(day(23), 1),
+        Window(day(22), 1),
+        Window(day(21), 1),
+        Window(day(6), 1),
+    )
+    assert older_windows(dataset, NEXT, 3, 9) == older
+    assert older_windows(dataset, NEXT, 3, 2) == older[:2]
+    assert older_windows(dataset, day(22), 3, 9) == older[-1:]
+    watched = Window(NEXT - timedelta(days=1), 1)
+    found = ranker_windows(dataset, [watched], 3, 4, older=1)
+    assert found.before == (*training_windows(dataset, watched.as_of, 3, 4), older[0])
+    assert found.learned == (*training_windows(dataset, NEXT, 3, 4), older[0])
+    assert ranker_windows(dataset, [watched], 3, 4).earliest > day(23)
+
+
+def test_data_without_a_gap_has_no_older_windows(tmp_path: Path, even: Dataset) -> None:
+    assert older_windows(even, NEXT - timedelta(days=7), 7, 9) == ()
+    # Nor has a shop that is closed on Sundays.
+    weekly = shop(tmp_path / "weekly", [0 if day % 7 == 3 else 9 for day in range(DAYS)])
+    assert older_windows(weekly, NEXT, 3, 9) == ()

@@ -70,6 +70,60 @@ def test_features_of_a_customer_with_known_purchases(tmp_path: Path) -> None:
     assert other.is_empty()  # never sold: not on sale
 
 
+def test_features_of_the_last_visit(tmp_path: Path) -> None:
+    as_of = date(2020, 9, 10)
+    bought = [  # article, days before, channel, price
+        (0, 2, 2, 0.5),
+        (0, 2, 2, 0.5),
+        (1, 2, 2, 0.5),
+        (2, 2, 2, 1.0),
+        (0, 6, 1, 0.8),
+        (2, 9, 1, 0.8),
+    ]
+    folder = write_prepared(
+        tmp_path,
+        pl.DataFrame(
+            {
+                "article": range(4),
+                "product_code": ["0000001", "0000001", "0000002", "0000003"],
+                "product_type_name": ["Tights", "Tights", "Coat", "Coat"],
+            }
+        ),
+        pl.DataFrame({"customer": [0, 1, 2]}),
+        pl.DataFrame(
+            [
+                *((0, article, as_of - timedelta(days=n), *how) for article, n, *how in bought),
+                (1, 3, as_of - timedelta(days=1), 1, 0.5),
+            ],
+            schema=["customer", "article", "t_dat", "sales_channel_id", "price"],
+            orient="row",
+        ),
+    )
+    built = everything_built(Dataset.open(folder).until(as_of))["0"]
+    own = built.filter(customer=0, article=0).row(0, named=True)
+    assert (own["visit_articles"], own["visit_pieces"], own["visit_products"]) == (3, 4, 2)
+    assert own["visit_online"] == 1
+    assert own["visit_before"] == 6
+    assert own["visits_4d"] == 1
+    assert own["bought_again"] == 2
+    assert own["bought_online"] == 1
+    assert own["bought_pieces"] == 2
+    assert (own["bought_with"], own["bought_colours"], own["bought_of_type"]) == (3, 2, 2)
+    assert own["times_bought_4d"] == 1
+    assert own["price_to_paid"] == pytest.approx(own["price"] / 0.5)
+    assert own["price_to_visit"] == pytest.approx(own["price"] / (2 / 3))
+    assert own["visit_share_of_product_type_name"] == pytest.approx(2 / 3)
+    assert (own["product_online"], own["product_colours"]) == (1, 2)
+    never = built.filter(customer=0, article=3).row(0, named=True)
+    assert never["visit_articles"] == 3
+    assert never["visit_share_of_product_code"] == 0
+    assert never["visit_share_of_product_type_name"] == pytest.approx(1 / 3)
+    assert never["bought_online"] is None
+    cold = built.filter(customer=2).row(0, named=True)
+    assert cold["visit_articles"] is None
+    assert cold["visit_share_of_product_code"] is None
+
+
 def test_all_cold_and_one_article(tmp_path: Path) -> None:
     day = date(2020, 9, 9)
     folder = write_prepared(

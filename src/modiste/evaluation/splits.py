@@ -14,6 +14,11 @@ from modiste.errors import DataError
 # the window itself did: a model as of then would know next to nothing.
 _LEAST_HISTORY = 0.1
 
+# Of a sample of whole days, one that sold at least this share of the best of the latest days is
+# whole; what lies between such days is a gap where it is longer than a holiday.
+_WHOLE_DAY = 0.1
+_GAP = timedelta(days=7)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -131,6 +136,43 @@ def training_windows(dataset: Dataset, end: date, horizon: int, n: int) -> tuple
     return tuple(found)
 
 
+def older_windows(dataset: Dataset, end: date, horizon: int, n: int) -> tuple[Window, ...]:
+    """Windows before a gap in the data, for rankers to learn from beside the latest ones.
+
+    How customers come back is much the same in every season, and a sample of whole days has too few
+    of them in a row to learn it from. Data without a gap has no such windows.
+
+    Returns
+    -------
+    Up to ``n``, those of ``horizon`` days first, then those of one day, each the latest first.
+    Every day of theirs, and the day before, is a whole one.
+    """
+    rows = dataset.pieces_by_day
+    least = _WHOLE_DAY * max(
+        (rows.get(end - timedelta(days=day), 0) for day in range(1, horizon + 1)), default=0
+    )
+    day = timedelta(days=1)
+    whole = {each for each, sold in rows.items() if each < end and sold >= least > 0}
+    after_gaps = [each for each in whole if not any(each - n * day in whole for n in _days(_GAP))]
+    # The latest run of whole days begins here: what is before it lies before a gap.
+    latest = max(after_gaps, default=dataset.first_day)
+    found: list[Window] = []
+    for length in sorted({horizon, 1}, reverse=True):
+        window = Window(latest, length).earlier()
+        while len(found) < n and window.as_of > dataset.first_day:
+            days = [window.as_of + number * day for number in range(-1, length)]
+            if whole.issuperset(days):
+                found.append(window)
+                window = window.earlier()
+            else:
+                window = Window(window.as_of - day, length)
+    return tuple(found)
+
+
+def _days(span: timedelta) -> range:
+    return range(1, span.days + 1)
+
+
 @dataclass(frozen=True)
 class RankerWindows:
     """The windows from which rankers learn what they are asked as of a date.
@@ -156,7 +198,7 @@ class RankerWindows:
 
 
 def ranker_windows(
-    dataset: Dataset, validation: Sequence[Window], horizon: int, n: int
+    dataset: Dataset, validation: Sequence[Window], horizon: int, n: int, older: int = 0
 ) -> RankerWindows:
     """Lay the windows of rankers that are asked as of a date.
 
@@ -171,6 +213,8 @@ def ranker_windows(
         Length of the windows in days, see :func:`training_windows`.
     n
         Windows to learn from at most.
+    older
+        Windows before a gap to learn from beside those, at most, see :func:`older_windows`.
 
     Raises
     ------
@@ -181,7 +225,11 @@ def ranker_windows(
         before = training_windows(dataset, watched.as_of, horizon, n)
         if before:
             learned = training_windows(dataset, watched.end, horizon, n)
-            return RankerWindows(watched, before, learned)
+            return RankerWindows(
+                watched,
+                (*before, *older_windows(dataset, watched.as_of, horizon, older)),
+                (*learned, *older_windows(dataset, watched.end, horizon, older)),
+            )
     raise DataError(
         "the data has too few days for rankers to learn from and to be chosen on before the days "
         "to recommend for: give more of the past, or go without (--set ranking.enabled=false)"

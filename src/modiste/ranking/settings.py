@@ -22,6 +22,8 @@ NETWORK_SCORERS = (*NETWORKS, COMBINED)
 
 Weight = Annotated[float, Field(ge=0)]
 
+Segment = Literal["cold", "lately", "earlier"]
+
 
 class RankingSettings(BaseModel):
     """How candidates are put into an order."""
@@ -34,6 +36,23 @@ class RankingSettings(BaseModel):
     )
     windows: Annotated[int, Field(ge=1)] = Field(
         default=4, description="Past windows that rankers learn from, at most."
+    )
+    older_windows: Annotated[int, Field(ge=0)] = Field(
+        default=16,
+        description=(
+            "Windows before a gap in the data that rankers learn from beside those, at most: a "
+            "sample of some whole days has too few of them in a row. None where a network is "
+            "enabled, which has to be older than all of them."
+        ),
+    )
+    segments: tuple[Segment, ...] = Field(
+        default=("lately",),
+        min_length=1,
+        description=(
+            "Customers that rankers learn from: cold, lately, earlier. Those who bought lately "
+            "have most of the score, and trees that have to order the others' lists, too, order "
+            "theirs worse. Where none of these bought anything, all others are learned from."
+        ),
     )
     customers: Annotated[int, Field(ge=1)] = Field(
         default=100_000, description="Customers of a window whose lists are learned from, at most."
@@ -70,7 +89,9 @@ class RankingSettings(BaseModel):
     weights: dict[str, dict[str, Weight]] = Field(
         default={
             "cold": {BLEND_SCORER: 1.0},
-            "lately": {BLEND_SCORER: 1.0, "lightgbm": 1.0},
+            # In the blend, one's own articles are so far above all others that a greater weight
+            # would leave no other order of them than its own.
+            "lately": {BLEND_SCORER: 0.05, "lightgbm": 1.0},
             "earlier": {BLEND_SCORER: 1.0, "lightgbm": 1.0},
         },
         description=(

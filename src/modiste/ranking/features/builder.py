@@ -20,6 +20,7 @@ from modiste.ranking.features.customers import CustomerFeatures
 from modiste.ranking.features.group import FeatureGroup
 from modiste.ranking.features.similarity import SimilarityFeatures
 from modiste.ranking.features.sources import SourceFeatures
+from modiste.ranking.features.visits import VisitFeatures
 from modiste.ranking.rows import Feature
 from modiste.vectors.article_vectors import ArticleVectors
 
@@ -43,6 +44,7 @@ class FeatureBuilder:
             "articles": ArticleFeatures(generator.models.popularity),
             "customers": CustomerFeatures(),
             "affinity": AffinityFeatures(),
+            "visits": VisitFeatures(),
         }
         if vectors is not None:
             self.groups["content"] = SimilarityFeatures("content", lambda: vectors.vectors)

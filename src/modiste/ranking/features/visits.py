@@ -1,0 +1,211 @@
+"""Features of a customer's last visit, and of the last time that a candidate was bought.
+
+Who comes back within days mostly comes for what was just bought: another size of what was ordered
+online, another colour, a second piece. How it was bought says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from modiste.data.dataset import CustomerBatch, History
+from modiste.ranking.features.group import days_since
+from modiste.ranking.rows import Feature
+
+GROUP = "visit"
+
+_PRODUCT, _TYPE = "product_code", "product_type_name"
+
+# Attributes whose share of the last visit's articles is a feature, in a merchandiser's words.
+_SHARES = {
+    _PRODUCT: "product",
+    _TYPE: "product type",
+    "department_name": "department",
+    "section_name": "section",
+    "index_group_name": "part of the range",
+    "garment_group_name": "garment group",
+    "colour_group_name": "colour",
+}
+
+# Purchases of this many last days are counted of their own: most returns come that soon.
+_DAYS = 4
+
+_VISIT = {
+    "visit_online": "share of the last visit's articles that were bought online",
+    "visit_articles": "articles bought on the last visit",
+    "visit_pieces": "pieces bought on the last visit",
+    "visit_products": "products bought on the last visit, all colours as one",
+    "visit_before": "days since the visit before the last one",
+    f"visits_{_DAYS}d": f"days with a purchase among the last {_DAYS}",
+    "bought_again": "times that the customer bought again what was bought on an earlier day",
+}
+
+_LAST_BOUGHT = {
+    "bought_online": "whether the customer last bought the article online",
+    "bought_pieces": "pieces that the customer last bought of the article",
+    "bought_with": "articles that the customer bought on the day of this article",
+    "bought_colours": "colours of the product that the customer bought on the day of this article",
+    "bought_of_type": "articles of this type that the customer bought on the day of this article",
+    "times_bought_4d": f"days among the last {_DAYS} on which the customer bought the article",
+    "price_to_paid": "price beside what the customer last paid for the article",
+}
+
+_LAST_PRODUCT = {
+    "product_online": "whether the customer last bought the product online, in any colour",
+    "product_colours": "colours in which the customer last bought the product",
+}
+
+
+def _features() -> tuple[Feature, ...]:
+    meanings = {
+        **_VISIT,
+        "price_to_visit": "price beside the mean price of the last visit",
+        **{
+            _share_of(column): f"share of the last visit's articles that are of this {words}"
+            for column, words in _SHARES.items()
+        },
+        **_LAST_BOUGHT,
+        **_LAST_PRODUCT,
+    }
+    return tuple(Feature(name, GROUP, meaning) for name, meaning in meanings.items())
+
+
+def _share_of(column: str) -> str:
+    return f"visit_share_of_{column}"
+
+
+class VisitFeatures:
+    """What a customer's latest purchases, and the way they were made, say of a candidate.
+
+    Joined after the group ``article``, whose price it compares.
+    """
+
+    def __init__(self) -> None:
+        self._values = pl.DataFrame()
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The group's features."""
+        return _features()
+
+    def fit(self, history: History) -> Self:
+        """Number the values of the articles' attributes."""
+        self._values = history.articles.select(
+            "article", *[pl.col(column).rank("dense").cast(pl.Int32) for column in _SHARES]
+        )
+        return self
+
+    def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Add the features of the last visits, and of the pairs."""
+        value_of = {column: f"_{column}" for column in _SHARES}
+        bought = self._purchases(batch)
+        last = bought.filter(pl.col("t_dat") == pl.col("t_dat").max().over("customer"))
+        rows = candidates.join(
+            self._values.rename(value_of), on="article", how="left", maintain_order="left"
+        )
+        for keys, values in (
+            (["customer"], _of_visit(last)),
+            (["customer"], _of_customer(bought)),
+            (["customer", "article"], _of_last_purchase(bought, "article", _LAST_BOUGHT)),
+            (
+                ["customer", f"_{_PRODUCT}"],
+                _of_last_purchase(bought, _PRODUCT, _LAST_PRODUCT).rename(value_of, strict=False),
+            ),
+        ):
+            rows = rows.join(values, on=keys, how="left", maintain_order="left")
+        articles = pl.col("visit_articles")
+        for column, value in value_of.items():
+            shared = last.group_by("customer", pl.col(column).alias(value)).agg(
+                pl.len().cast(pl.Float32).alias(_share_of(column))
+            )
+            rows = rows.join(
+                shared, on=["customer", value], how="left", maintain_order="left"
+            ).with_columns(
+                # Of who bought something, nothing of this kind is known to be none.
+                pl.when(articles.is_not_null()).then(
+                    pl.col(_share_of(column)).fill_null(0) / articles
+                )
+            )
+        return rows.with_columns(
+            price_to_visit=pl.col("price") / pl.col("visit_price"),
+            price_to_paid=pl.col("price") / pl.col("price_to_paid"),
+        ).drop(*value_of.values(), "visit_price")
+
+    def _purchases(self, batch: CustomerBatch) -> pl.DataFrame:
+        """The customers' purchases, a row for each (customer, article, day), in that order."""
+        pieces = (
+            batch.transactions.group_by("customer", "article", "t_dat")
+            .agg(
+                pieces=pl.len(),
+                # Of the dearest and of any: neither depends on the order of the rows.
+                online=(pl.col("sales_channel_id") == 2).any(),
+                paid=pl.col("price").max(),
+            )
+            .sort("customer", "article", "t_dat")
+        )
+        day = ["customer", "t_dat"]
+        return pieces.join(
+            self._values, on="article", how="left", maintain_order="left"
+        ).with_columns(
+            days=days_since(pl.col("t_dat"), pl.lit(batch.as_of)),
+            articles=pl.len().over(day),
+            colours=pl.len().over(*day, _PRODUCT),
+            of_type=pl.len().over(*day, _TYPE),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the numbered attributes."""
+        self._values.write_parquet(folder / "values.parquet")
+
+    def load(self, folder: Path) -> Self:
+        """Read them back."""
+        self._values = pl.read_parquet(folder / "values.parquet")
+        return self
+
+
+def _of_visit(last: pl.DataFrame) -> pl.DataFrame:
+    """Of each customer's last visit; the order of its rows is that of the articles."""
+    return last.group_by("customer", maintain_order=True).agg(
+        visit_online=pl.col("online").mean().cast(pl.Float32),
+        visit_articles=pl.len().cast(pl.Float32),
+        visit_pieces=pl.col("pieces").sum().cast(pl.Float32),
+        visit_products=pl.col(_PRODUCT).n_unique().cast(pl.Float32),
+        visit_price=pl.col("paid").cast(pl.Float64).mean().cast(pl.Float32),
+    )
+
+
+def _of_customer(bought: pl.DataFrame) -> pl.DataFrame:
+    days = pl.col("days").unique().sort()
+    return bought.group_by("customer").agg(
+        days.get(1, null_on_oob=True).alias("visit_before"),
+        (days <= _DAYS).sum().cast(pl.Float32).alias(f"visits_{_DAYS}d"),
+        bought_again=(pl.len() - pl.col("article").n_unique()).cast(pl.Float32),
+    )
+
+
+def _of_last_purchase(bought: pl.DataFrame, key: str, wanted: Mapping[str, str]) -> pl.DataFrame:
+    """Of the last day on which each customer bought each article, or each product.
+
+    Several colours of a product on that day count as one purchase.
+    """
+    last = pl.col("days") == pl.col("days").min()
+    values = {
+        "bought_online": pl.col("online").filter(last).any(),
+        "bought_pieces": pl.col("pieces").filter(last).sum(),
+        "bought_with": pl.col("articles").filter(last).first(),
+        "bought_colours": pl.col("colours").filter(last).first(),
+        "bought_of_type": pl.col("of_type").filter(last).first(),
+        "times_bought_4d": (pl.col("days") <= _DAYS).sum(),
+        "price_to_paid": pl.col("paid").filter(last).max(),
+        "product_online": pl.col("online").filter(last).any(),
+        "product_colours": pl.col("colours").filter(last).first(),
+    }
+    return (
+        bought.filter(pl.col(key).is_not_null())
+        .group_by("customer", key)
+        .agg(values[name].cast(pl.Float32).alias(name) for name in wanted)
+    )
