@@ -276,7 +276,8 @@ def similar(
 
 
 def _similar_customers(run: Path, customer: str, k: int, *, as_json: bool, full_ids: bool) -> None:
-    from modiste.customer_lookup import CustomerLookup, beginning, with_beginnings
+    from modiste.customer_lookup import CustomerLookup, with_beginnings
+    from modiste.data.ids import beginning
     from modiste.report.console import print_similar_customers, similar_customers_json
 
     lookup = CustomerLookup.open(run)
@@ -287,6 +288,54 @@ def _similar_customers(run: Path, customer: str, k: int, *, as_json: bool, full_
         typer.echo(similar_customers_json(customer, found, suggested))
     else:
         print_similar_customers(customer, found, suggested)
+
+
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="Whole id of a customer.")],
+    article: Annotated[
+        str | None, typer.Argument(help="Id of an article [default: those that are shown].")
+    ] = None,
+    run_: Annotated[Path, typer.Option("--run", help="Folder of a finished run.")] = Path("run"),
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of articles that are shown.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of prepared tables, where the run was made from one that was moved."
+        ),
+    ] = None,
+) -> None:
+    """Say why a customer is shown an article, or is not: sources, purchases, features, scores.
+
+    Without an article: those that are shown, each with its reason. Of the customer's id only the
+    beginning is shown, in JSON too.
+    """
+    from modiste.data.ids import beginning
+    from modiste.fitted_run import FittedRun
+    from modiste.report.console import (
+        explanation_json,
+        print_explanation,
+        print_reasons,
+        reasons_json,
+    )
+
+    fitted = FittedRun.open(run_, data)
+    code = None if article is None else fitted.code(article)
+    explained = fitted.customer(customer, k)
+    who = beginning(customer)
+    if code is None:
+        listed, as_of = explained.listed(), explained.as_of
+        if as_json:
+            typer.echo(reasons_json(who, as_of, listed))
+        else:
+            print_reasons(who, as_of, listed)
+        return
+    explanation = explained.explain(code)
+    if as_json:
+        typer.echo(explanation_json(who, explanation))
+    else:
+        print_explanation(who, explanation)
 
 
 @app.command()

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modiste.data.ids import beginning
 from modiste.errors import DataError
 from modiste.models.network_index import (
     BOUGHT,
@@ -28,16 +29,6 @@ from modiste.vectors.index import VectorIndex
 # The stage that writes what is looked up, and the articles that it names.
 STAGE = "network_index"
 CATALOGUE = "catalogue.parquet"
-
-
-# Characters of a customer's id that are shown: enough to tell customers apart on a screen where ids
-# are hashes, and too few to look them up by.
-_SHOWN_ID = 12
-
-
-def beginning(customer_id: str) -> str:
-    """What is shown of a customer's id; one that is as short as that is shown whole."""
-    return customer_id if len(customer_id) <= _SHOWN_ID else f"{customer_id[:_SHOWN_ID]}…"
 
 
 def with_beginnings(found: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from modiste.data.availability import on_sale
 from modiste.data.dataset import History, Partition
+from modiste.data.ids import did_you_mean, unknown_article
 from modiste.data.schema import ARTICLES
 from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
@@ -181,7 +181,7 @@ class ArticleLookup:
         known = self._code_by_id
         for article in ids:
             if article not in known:
-                raise DataError(f"no article {article!r}{self._near(article)}")
+                raise unknown_article(article, list(known))
         return [known[article] for article in ids]
 
     def _question(
@@ -226,11 +226,11 @@ class ArticleLookup:
     def _check_value(self, column: str, value: str) -> None:
         names = [each.name for each in ARTICLES]
         if column not in names:
-            hint = _did_you_mean(column, names) or f": they are {', '.join(names)}"
+            hint = did_you_mean(column, names) or f": they are {', '.join(names)}"
             raise DataError(f"no column {column!r} of the articles{hint}")
         values = self.articles[column].drop_nulls().unique().to_list()
         if value.lower() not in {each.lower() for each in values}:
-            raise DataError(f"no article has {column} {value!r}{_did_you_mean(value, values)}")
+            raise DataError(f"no article has {column} {value!r}{did_you_mean(value, values)}")
 
     @cached_property
     def _code_by_id(self) -> dict[str, int]:
@@ -245,17 +245,6 @@ class ArticleLookup:
     @cached_property
     def _text_encoder(self) -> Encoder:
         return open_encoder(self._encoder)
-
-    def _near(self, article: str) -> str:
-        # The most frequent way to lose an article: its leading zeros.
-        stripped = article.lstrip("0")
-        same = [each for each in self._code_by_id if stripped and each.lstrip("0") == stripped]
-        return _did_you_mean(article, same or list(self._code_by_id))
-
-
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    near = [known[0]] if len(known) == 1 else get_close_matches(name, known, n=3)
-    return f": did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def write_catalogue(history: History, days: int, folder: Path) -> None:

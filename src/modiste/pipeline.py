@@ -58,6 +58,7 @@ from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.evaluation.splits import Split, before_rankers, ranker_windows, split
+from modiste.fitted_run import note_fitted
 from modiste.models.blend import (
     COMBINED,
     NETWORKS,
@@ -277,7 +278,12 @@ def run_pipeline(
         fitted = run.stage(
             "fit",
             lambda folder: fit(
-                dataset, windows.submit, unfitted(), config.models.popularity, folder
+                dataset,
+                windows.submit,
+                unfitted(),
+                config.models.popularity,
+                folder,
+                prepared=dataset.folder.resolve() if _is_prepared(data) else None,
             ),
             settings={
                 "submit": windows.submit,
@@ -401,7 +407,7 @@ _CODE = (*ranking_stages.CODE, __name__)
 
 def _prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
     """The folder of prepared tables: the one given, or the ingest stage's."""
-    if (Path(data) / MANIFEST).is_file():
+    if _is_prepared(data):
         # The manifest holds counts alone: tables made anew may differ and have the same.
         files = {
             str(file.relative_to(data)): [file.stat().st_size, file.stat().st_mtime_ns]
@@ -418,6 +424,10 @@ def _prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engi
         },
         code=("modiste.engine", "modiste.data"),
     )
+
+
+def _is_prepared(data: str) -> bool:
+    return (Path(data) / MANIFEST).is_file()
 
 
 def _ingest_into(folder: Path, data: str, settings: IngestSettings, engine: Engine) -> None:
@@ -552,8 +562,12 @@ def fit(
     recommender: Recommender,
     popularity: PopularitySettings,
     folder: Path,
+    *,
+    prepared: Path | None = None,
 ) -> None:
-    """Fit what recommends as of a date, and save it.
+    """Fit what recommends as of a date, and save it; note the date beside it.
+
+    ``prepared`` is where the prepared tables lie; None: in the run's own folder.
 
     Raises
     ------
@@ -568,6 +582,7 @@ def fit(
             "or raise models.popularity.days"
         )
     recommender.fit(history).save(folder)
+    note_fitted(folder, history, prepared)
 
 
 def recommend(

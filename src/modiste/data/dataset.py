@@ -108,6 +108,23 @@ class Partition:
         """Read the partition's customers and their purchases before the date."""
         return CustomerBatch(self.as_of, self.read_customers(), self.read_transactions())
 
+    def code_of(self, customer_id: str) -> int | None:
+        """The code of the customer with an id; None where it is not in this partition."""
+        found = (
+            pl.scan_parquet(_part(self.folder, "customers", self.index))
+            .filter(pl.col("customer_id") == customer_id)
+            .select("customer")
+            .collect()
+        )
+        return None if found.is_empty() else int(found["customer"][0])
+
+    def read_customer(self, customer: int) -> CustomerBatch:
+        """Read one customer by its code, and its purchases before the date: nothing else's rows."""
+        own = pl.col("customer") == customer
+        known = pl.scan_parquet(_part(self.folder, "customers", self.index)).filter(own)
+        bought = _scan_part(self.folder, self.index).filter(own, pl.col("t_dat") < self.as_of)
+        return CustomerBatch(self.as_of, known.collect(), bought.collect())
+
     def read_customers(self) -> pl.DataFrame:
         """Read the partition's customers: columns of ``schema.PREPARED_CUSTOMERS``, sorted."""
         return pl.read_parquet(_part(self.folder, "customers", self.index))
@@ -179,6 +196,18 @@ class History:
         return [
             Partition(self._folder, index, self.as_of) for index in range(self._manifest.partitions)
         ]
+
+    def customer(self, customer_id: str) -> CustomerBatch | None:
+        """One customer by its id, with its purchases; None where nobody has the id."""
+        try:
+            customer_id.encode()
+        except UnicodeEncodeError:  # half a character, from a terminal: no table holds it
+            return None
+        for partition in self.partitions:
+            found = partition.code_of(customer_id)
+            if found is not None:
+                return partition.read_customer(found)
+        return None
 
     def map(
         self, function: Callable[..., Result], *shared: Any, label: str = "partitions"

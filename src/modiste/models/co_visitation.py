@@ -94,6 +94,21 @@ class CoVisitation:
         """
         return self._neighbours
 
+    def scores_of(self, article: int, sources: pl.Series) -> pl.DataFrame:
+        """How strongly purchases of some articles speak for one, the strongest first.
+
+        Returns
+        -------
+        Columns ``source`` (int32), of those that do, and ``score`` (float64).
+        """
+        return (
+            self._neighbours.filter(
+                pl.col("target") == article, pl.col("source").is_in(sources.implode())
+            )
+            .select("source", score=pl.col("units") * UNIT)
+            .sort("score", "source", descending=[True, False])
+        )
+
     def fit(self, history: History) -> Self:
         """Count pairs and keep each article's nearest neighbours on sale."""
         settings = self.settings

@@ -80,6 +80,16 @@ class Hybrid:
         """Names of all that scores candidates: the blend, the rankers, and networks."""
         return scorers_of(self.rankers, self.generator.sources)
 
+    @property
+    def article_rules(self) -> ArticleRules | None:
+        """The rules, worked out when it was fitted; None where none is in force."""
+        return self._article_rules
+
+    @property
+    def weighted(self) -> list[str]:
+        """The scorers with a weight for any customer."""
+        return [name for name in self.scorers if name in self._weighted]
+
     def fit(self, history: History) -> Self:
         """Fit the sources and the features; the rankers stay what they are.
 
@@ -100,7 +110,7 @@ class Hybrid:
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` candidates with the highest weighted sum of scores that the rules allow."""
         return pl.concat(
-            self._first(block, self._scored_in_cascade(block, self.rows(block)), k).select(
+            self.first(block, self._scored_in_cascade(block, self.rows(block)), k).select(
                 list(RECOMMENDATIONS)
             )
             for block in blocks(batch)
@@ -127,12 +137,12 @@ class Hybrid:
         scored = comparable(self._scored(batch, rows, self.scorers), self.scorers)
         in_cascade = self._scored_in_cascade(batch, rows)
         orders = {
-            HYBRID: self._first(batch, in_cascade, k),
+            HYBRID: self.first(batch, in_cascade, k),
             BY_BLEND: rank_by_score(_alone(scored, BLEND_SCORER), k),
             **{name: rank_by_score(_alone(scored, name), k) for name in self.rankers},
         }
         if self._weighted & SLOW:
-            orders[WITHOUT_CASCADE] = self._first(batch, self._combined(scored), k)
+            orders[WITHOUT_CASCADE] = self.first(batch, self.combined(scored), k)
         if self._article_rules is not None:
             orders[WITHOUT_RULES] = rank_by_score(in_cascade, k)
         return orders
@@ -190,26 +200,43 @@ class Hybrid:
             segment_of_customers(batch), on="customer", how="left", maintain_order="left"
         )
 
-    def _scored_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
-        """``customer``, ``article`` and ``score``; slow rankers see the first candidates alone."""
-        weighted = [name for name in self.scorers if name in self._weighted]
-        fast = [name for name in weighted if name not in SLOW]
-        slow = [name for name in weighted if name in SLOW]
+    def scores_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
+        """What each scorer with a weight says of candidates, as :meth:`recommend` asks them.
+
+        Parameters
+        ----------
+        batch, rows
+            As for :meth:`orders`.
+
+        Returns
+        -------
+        ``customer``, ``article``, ``segment`` and, in the order of the rows, a column for each of
+        :attr:`weighted`, on its own scale: null where it has not scored the candidate. Slow rankers
+        score the first candidates alone.
+        """
+        fast = [name for name in self.weighted if name not in SLOW]
+        slow = [name for name in self.weighted if name in SLOW]
         scored = self._scored(batch, rows, fast)
         if slow:
             place = pl.col("score").rank("ordinal", descending=True).over("customer")
-            order = self._combined(comparable(scored, fast)).with_columns(place=place)
+            order = self.combined(comparable(scored, fast)).with_columns(place=place)
             few = rows.filter(order["place"] <= self.settings.cascade)
             slowly = score_rows(few, self.rankers, {}, slow)
             scored = scored.join(
                 slowly, on=["customer", "article"], how="left", maintain_order="left"
             )
-        return self._combined(comparable(scored, weighted))
+        return scored
 
-    def _combined(self, scored: pl.DataFrame) -> pl.DataFrame:
+    def _scored_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
+        """``customer``, ``article`` and ``score``, of all scorers together."""
+        return self.combined(comparable(self.scores_in_cascade(batch, rows), self.weighted))
+
+    def combined(self, scored: pl.DataFrame) -> pl.DataFrame:
         """``customer``, ``article`` and ``score``, by the weights of the scorers that there are.
 
-        Scores are made positive, for the rules' factors multiply them; the order stays.
+        ``scored`` has comparable scores (:func:`~modiste.ranking.ensemble.comparable`) and
+        ``segment``. Scores are made positive, for the rules' factors multiply them; the order
+        stays.
         """
         weights = {
             segment: {name: weight for name, weight in of_it.items() if name in scored.columns}
@@ -217,8 +244,8 @@ class Hybrid:
         }
         return scored.select("customer", "article", score=combine(scored, weights).exp())
 
-    def _first(self, batch: CustomerBatch, scored: pl.DataFrame, k: int) -> pl.DataFrame:
-        """The first ``k`` of each customer, by the rules where there are any."""
+    def first(self, batch: CustomerBatch, scored: pl.DataFrame, k: int) -> pl.DataFrame:
+        """The first ``k`` of each customer by :meth:`combined` scores, by the rules if any."""
         if self._article_rules is None:
             return rank_by_score(scored, k)
         bought = batch.interactions.select("customer", "article").unique(maintain_order=True)
@@ -233,6 +260,11 @@ class Hybrid:
             k,
             bought,
         )
+
+
+def holds_hybrid(folder: Path) -> bool:
+    """Whether a folder is one that :meth:`Hybrid.save` wrote."""
+    return (folder / _SETTINGS).is_file()
 
 
 def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:

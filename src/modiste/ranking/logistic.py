@@ -92,6 +92,22 @@ class LogisticRanker:
         with threadpool_limits(limits=1, user_api="blas"):
             return _logits(encoded, self._encoding, self._coefficients).astype(np.float32)
 
+    def contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """What each feature adds to a row's score: its coefficients times its encoded values.
+
+        Returns
+        -------
+        One column (float64) a feature and ``expected``, the intercept: each row adds up to its
+        score. An encoded number is 0 where the feature has its usual value, or is missing.
+        """
+        self._require_fitted()
+        encoded, flat = self._encoding.transform(frame), self._coefficients
+        added = {
+            feature.name: _of_feature(encoded, self._encoding, flat, place)
+            for place, feature in enumerate(self._encoding.features)
+        }
+        return pl.DataFrame({**added, "expected": np.full(len(encoded), flat[-1])})
+
     def importance(self) -> pl.DataFrame:
         """Standard deviation of what each feature adds to the score, as a share of all."""
         names = [feature.name for feature in self._encoding.features]
@@ -212,18 +228,28 @@ def _logits(
     return logits
 
 
+def _of_feature(
+    rows: Encoded, encoding: FeatureEncoding, flat: NDArray[np.float64], feature: int
+) -> NDArray[np.float64]:
+    """What one feature, by its place, adds to the scores of encoded rows."""
+    columns, starts = encoding.columns, _starts(encoding)
+    if feature in columns.of_categories:
+        place = columns.of_categories.index(feature)
+        added: NDArray[np.float64] = flat[starts[place] + rows.categories[:, place]]
+    else:
+        (own,) = np.nonzero(np.array(columns.of_numbers) == feature)
+        added = rows.numbers[:, own].astype(np.float64) @ flat[own]
+    return added
+
+
 def _importance(
     rows: Encoded, encoding: FeatureEncoding, flat: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    columns, starts = encoding.columns, _starts(encoding)
-    of_numbers = np.array(columns.of_numbers)
-    spread = np.zeros(columns.n_features)
-    for feature in range(columns.n_features):
-        if feature in columns.of_categories:
-            place = columns.of_categories.index(feature)
-            spread[feature] = flat[starts[place] + rows.categories[:, place]].std()
-        else:
-            (own,) = np.nonzero(of_numbers == feature)
-            spread[feature] = (rows.numbers[:, own].astype(np.float64) @ flat[own]).std()
+    spread = np.array(
+        [
+            _of_feature(rows, encoding, flat, feature).std()
+            for feature in range(encoding.columns.n_features)
+        ]
+    )
     total = spread.sum()
     return spread / total if total > 0 else np.full(len(spread), 1 / len(spread))

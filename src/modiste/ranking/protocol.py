@@ -60,3 +60,19 @@ class Ranker(Protocol):
 
     def load(self, folder: Path) -> Self:
         """Read back what :meth:`save` wrote; returns itself."""
+
+
+@runtime_checkable
+class ExplainsScores(Protocol):
+    """A ranker that can say exactly what each feature adds to a score."""
+
+    def contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """One column (float64) a feature, and ``expected``: each row adds up to its score."""
+
+
+@runtime_checkable
+class SharesAttention(Protocol):
+    """A ranker that looks at few features in each of some steps."""
+
+    def step_masks(self, frame: pl.DataFrame) -> NDArray[np.float32]:
+        """Shape (n_steps, n_rows, n_features): adds up to 1 over features, as in ``importance``."""

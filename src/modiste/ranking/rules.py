@@ -128,9 +128,24 @@ class ArticleRules:
         only = Rules().model_copy(update={rule: getattr(self.rules, rule)})
         return ArticleRules(only, self.articles)
 
+    def factor_of(self, article: int) -> float:
+        """By which the score of an article is multiplied; 1 where no rule says otherwise."""
+        if not self.rules.boost:
+            return 1.0
+        return float(self.articles.filter(pl.col("article") == article)["factor"].item())
+
+    def without_boost(self) -> ArticleRules:
+        """The same without the factors on the scores."""
+        return ArticleRules(self.rules.model_copy(update={"boost": {}}), self.articles)
+
     def forbidden(self) -> dict[RuleName, int]:
         """How many articles of the catalogue each of the rules that may forbid one forbids."""
         return {rule: int(self.articles[rule].sum()) for rule in self._forbidding}
+
+    def forbid(self, article: int) -> list[RuleName]:
+        """Those of the rules that forbid one article, whoever the customer is."""
+        (row,) = self.articles.filter(pl.col("article") == article).iter_rows(named=True)
+        return [rule for rule in self._forbidding if row[rule]]
 
     @property
     def _forbidding(self) -> list[RuleName]:
@@ -282,6 +297,48 @@ def apply_rules(
         (pl.col("score").cast(pl.Float64) * pl.col("factor")).cast(pl.Float32).alias("score")
     ).sort("customer", "score", "article", descending=[False, True, False])
     return _ranked(_first(ordered, rules.rules.at_most, k))
+
+
+def rules_against(
+    candidates: pl.DataFrame,
+    rules: ArticleRules,
+    k: int,
+    article: int,
+    bought: pl.DataFrame | None = None,
+) -> list[RuleName]:
+    """The rules that keep an article out of one customer's list.
+
+    Parameters
+    ----------
+    candidates
+        As for :func:`apply_rules`, of one customer.
+    rules, k, bought
+        As for :func:`apply_rules`.
+    article
+        Code of the article, a candidate or not.
+
+    Returns
+    -------
+    Those that forbid it, to anybody or to who has bought it, or has not. Where there is none, and
+    the article would be in the list without rules: "at_most" where it would be there but for that,
+    else "boost", for others were lifted above it. Empty where rules have no part in it.
+    """
+    found = rules.forbid(article)
+    pair = candidates.select("customer").head(1).with_columns(article=pl.lit(article))
+    if _by_purchases(pair, rules.rules, bought).height < pair.height:
+        found.append("already_bought")
+    if found:
+        return found
+
+    def shows(tried: ArticleRules) -> bool:
+        return article in apply_rules(candidates, tried, k, bought)["article"]
+
+    if shows(rules):
+        return []
+    unlimited = ArticleRules(rules.rules.model_copy(update={"at_most": {}}), rules.articles)
+    if shows(unlimited):
+        return ["at_most"]
+    return ["boost"] if shows(unlimited.without_boost()) else []
 
 
 def fill_up(

@@ -55,14 +55,29 @@ def score_rows(
     return rows.select("customer", "article", *scores)
 
 
-def _blended(rows: pl.DataFrame, blend: Mapping[str, float]) -> pl.Expr:
+def blend_parts(rows: pl.DataFrame, blend: Mapping[str, float]) -> dict[str, pl.Expr]:
+    """What each source adds to a candidate's score in the blend.
+
+    Parameters
+    ----------
+    rows, blend
+        As for :func:`score_rows`.
+
+    Returns
+    -------
+    By source with a weight an expression over the rows, float64.
+    """
     columns = {
         name: POPULARITY_FEATURE if name == POPULARITY else score_of(name)
         for name, weight in blend.items()
         if weight
     }
-    return pl.sum_horizontal(
-        pl.col(column).cast(pl.Float64).fill_null(0.0) * blend[name]
+    return {
+        name: pl.col(column).cast(pl.Float64).fill_null(0.0) * blend[name]
         for name, column in columns.items()
         if column in rows.columns
-    )
+    }
+
+
+def _blended(rows: pl.DataFrame, blend: Mapping[str, float]) -> pl.Expr:
+    return pl.sum_horizontal(blend_parts(rows, blend).values())

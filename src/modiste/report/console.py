@@ -7,7 +7,10 @@ than with figures cut off.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +31,8 @@ from modiste.report.results import (
 )
 
 if TYPE_CHECKING:
+    # The ranking comes with SciPy, and most tables do without.
+    from modiste.ranking.explanation import Evidence, Explanation
     from modiste.report.comparison import Comparison
 
 # Columns of the output where there is no terminal to ask: a log or a pipe is not cut to 80.
@@ -45,6 +50,14 @@ class Results(Protocol):
     def metrics(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
 
+
+# Features of a ranker that are shown, the strongest.
+_SHOWN_FEATURES = 12
+
+# Categories of characters that a terminal may obey instead of showing: controls, formats (which
+# turn the direction of writing), halves of characters, separators of lines.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS = frozenset({"\u200c", "\u200d"})
 
 # Purchases that are shown of a customer who is like another.
 _SHOWN_PURCHASES = 3
@@ -333,6 +346,222 @@ def similar_customers_json(customer: str, found: pl.DataFrame, suggested: pl.Dat
     return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
+def print_reasons(
+    customer: str, as_of: date, listed: Sequence[Evidence], console: Console | None = None
+) -> None:
+    """Print the articles that a customer is shown, each with its reason.
+
+    Parameters
+    ----------
+    customer
+        Its id, as it may be shown.
+    as_of
+        The day that is recommended for.
+    listed
+        As :meth:`modiste.ranking.explanation.ExplainedCustomer.listed` gives them.
+    console
+        Where to print; by default standard output.
+    """
+    from modiste.ranking.reasons import reason
+
+    rows = [
+        [str(place), each.article.article_id, each.article.words, reason(each)]
+        for place, each in enumerate(listed, start=1)
+    ]
+    title = f"Shown to customer {plain(customer)} as of {as_of}"
+    _print_table(console or _console(), title, ["", "article", "name", "why"], rows, texts=4)
+
+
+def reasons_json(customer: str, as_of: date, listed: Sequence[Evidence]) -> str:
+    """The same as JSON: ``customer``, ``as_of`` and ``shown``, each with its evidence."""
+    from modiste.ranking.reasons import reason
+
+    shown = [
+        {"place": place, "reason": reason(each), **asdict(each)}
+        for place, each in enumerate(listed, start=1)
+    ]
+    return _json_text({"customer": customer, "as_of": as_of, "shown": shown})
+
+
+def print_explanation(
+    customer: str, explanation: Explanation, console: Console | None = None
+) -> None:
+    """Print why an article is shown to a customer, or not: in words first, then in figures.
+
+    Parameters
+    ----------
+    customer
+        Its id, as it may be shown.
+    explanation
+        Of the article in the customer's list.
+    console
+        Where to print; by default standard output.
+    """
+    from modiste.ranking.reasons import SEGMENTS, ago, purchase_in_words, source_in_words
+
+    console = console or _console()
+    evidence = explanation.evidence
+    article = evidence.article
+    title = f"{article.words} ({article.article_id}) for customer {customer}"
+    console.print(Text(plain(f"{title}, as of {explanation.as_of}"), style="bold"))
+    for line in _in_words(explanation):
+        console.print(Text(plain(line)))
+    if evidence.purchases:
+        rows = [
+            [each.article.words, ago(each.days_ago), str(each.day), "; ".join(words)]
+            for each in evidence.purchases
+            if (words := purchase_in_words(each))
+        ]
+        _print_table(
+            console, "The customer bought", ["article", "last", "", "to this one"], rows, texts=4
+        )
+    if evidence.proposals:
+        rows = [
+            [
+                source_in_words(each.source),
+                _count(each.rank),
+                f"{each.score:.4g}",
+                "–" if each.part is None else f"{each.part:.4g}",
+            ]
+            for each in evidence.proposals
+        ]
+        heads = ["source", "place", "score", "adds to the blend"]
+        _print_table(console, "Proposed by", heads, rows)
+    if explanation.absence is not None:
+        rows = [
+            [
+                source_in_words(each.source),
+                "–" if each.rank is None else _count(each.rank),
+                _count(each.quota),
+            ]
+            for each in explanation.absence.missed
+        ]
+        _print_table(console, "The sources", ["source", "place", "that count"], rows)
+    if explanation.score is not None:
+        _print_scores_of(explanation, SEGMENTS[explanation.segment], console)
+
+
+def explanation_json(customer: str, explanation: Explanation) -> str:
+    """The same as JSON: every field of an explanation, with ``customer``, ``reason``, ``why_not``.
+
+    The parts of scorers and the groups of features, which follow from the rest, are there, too.
+    """
+    from modiste.ranking.reasons import reason, why_not
+
+    found: dict[str, Any] = asdict(explanation)
+    for scorer, said in zip(explanation.scorers, found["scorers"], strict=True):
+        said["part"] = scorer.part
+    for ranker, said in zip(explanation.rankers, found["rankers"], strict=True):
+        said["groups"] = ranker.groups
+    shown = explanation.shown_at is not None
+    words = {
+        "customer": customer,
+        "reason": reason(explanation.evidence) if shown else None,
+        "why_not": why_not(explanation),
+    }
+    return _json_text({**words, **found})
+
+
+def _in_words(explanation: Explanation) -> list[str]:
+    """The first lines: where it stands and why."""
+    from modiste.ranking.reasons import reason, why_not
+
+    where = f"of {explanation.candidates:,} candidates"
+    place, shown = explanation.place, explanation.shown_at
+    if shown is None:
+        at = f": it has place {place:,} {where}" if place is not None else ""
+        lines = [f"Not shown{at}.", f"Why not: {why_not(explanation)}"]
+        if explanation.evidence.proposals:
+            lines.append(f"What speaks for it: {reason(explanation.evidence)}.")
+        return lines
+    if place is None:
+        return [
+            f"Shown at place {shown}: no candidate, but the shop's rules left too few of those, "
+            "and best sellers fill the list."
+        ]
+    moved = "" if place == shown else f", which the shop's rules brought up from place {place:,}"
+    if place < shown:
+        moved = f", which the shop's rules put down from place {place:,}"
+    lifted = explanation.factor
+    rule = "" if lifted == 1 else f" A rule multiplies its score by {lifted:g}."
+    return [
+        f"Shown at place {shown} {where}{moved}.{rule}",
+        f"Why: {reason(explanation.evidence)}.",
+    ]
+
+
+def _print_scores_of(explanation: Explanation, segment: str, console: Console) -> None:
+    """The figures: what adds up to the score, and to each ranker's."""
+    weighted = [each for each in explanation.scorers if each.weight]
+    rows = [
+        [
+            readable(each.scorer),
+            "–" if each.raw is None else f"{each.raw:.4g}",
+            signed(each.comparable),
+            f"{each.weight:g}",
+            signed(each.part),
+        ]
+        for each in weighted
+    ]
+    rows.append(["together", "", "", "", signed(explanation.score or 0.0)])
+    heads = ["scorer", "score", "in this list", "weight", "adds"]
+    _print_table(console, f"The score, by the weights for {segment}", heads, rows)
+    _print_line(console, "In this list: 0 is the mean of the candidates, 1 the standard deviation.")
+    used = {each.scorer for each in weighted}
+    for parts in (each for each in explanation.rankers if each.ranker in used):
+        shown, rest = parts.features[:_SHOWN_FEATURES], parts.features[_SHOWN_FEATURES:]
+        rows = [[each.meaning, _value(each.value), signed(each.part)] for each in shown]
+        if rest:
+            left = f"{len(rest)} more features"
+            rows.append([left, "", signed(sum(each.part for each in rest))])
+        rows.append(["of any candidate", "", signed(parts.base)])
+        rows.append(["together", "", signed(parts.score)])
+        name = readable(parts.ranker)
+        _print_table(console, f"What features add to {name}", ["feature", "value", "adds"], rows)
+        groups = ", ".join(f"{group} {signed(part)}" for group, part in parts.groups.items())
+        _print_line(console, f"By group: {groups}")
+    for looked in (each for each in explanation.attention if each.ranker in used):
+        rows = [
+            [
+                str(number),
+                ", ".join(f"{name} {share:.0%}" for name, share in list(step.items())[:5]),
+            ]
+            for number, step in enumerate(looked.steps, start=1)
+        ]
+        title = f"Where {readable(looked.ranker)} looked, step by step"
+        _print_table(console, title, ["step", "features"], rows, texts=2)
+
+
+def _value(value: float | str | None) -> str:
+    if value is None:
+        return "not known"
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def plain(text: str) -> str:
+    """A text from a table or a user as a terminal may have it: one line, and no commands to it.
+
+    Characters that move the cursor, change colours or turn the direction of writing are replaced;
+    those that join letters stay, as some languages are written with them.
+    """
+    return "".join(
+        "\ufffd" if unicodedata.category(each) in _UNSEEN and each not in _JOINERS else each
+        for each in text
+    )
+
+
+def _json_text(value: object) -> str:
+    """JSON in which what a terminal would obey is escaped; dates as ISO 8601."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # All of these stand within strings, but for the line ends between the lines.
+    return "".join(
+        json.dumps(each)[1:-1]
+        if unicodedata.category(each) in _UNSEEN and each not in _JOINERS | {"\n"}
+        else each
+        for each in text
+    )
+
+
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)
@@ -389,5 +618,5 @@ def _table(
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(row[index]) for index in shown))
+        table.add_row(*(Text(plain(row[index])) for index in shown))
     return table

@@ -84,6 +84,11 @@ class SimilarityFeatures:
             )
         return candidates.with_columns(columns)
 
+    def cosines(self, article: int, others: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Cosines of one article to others, shape (n_others,); 0 where one has no vector."""
+        found: NDArray[np.float32] = self._vectors[others] @ self._vectors[article]
+        return found
+
     def _mean(self, customers: NDArray[np.int32], purchases: pl.DataFrame) -> NDArray[np.float32]:
         """Sum of each customer's purchases' vectors, shape (n_customers, dimensions)."""
         rows = np.searchsorted(customers, purchases["customer"].to_numpy())
