@@ -51,7 +51,7 @@ RULES: Mapping[RuleName, str] = {
 }
 
 # A place among the best sellers is told as the least of these that holds it.
-_BEST_SELLERS = (1, 3, 5, 10, 20, 50, 100)
+_BEST_SELLERS = (3, 5, 10, 20, 50, 100)
 
 # A place among so many best sellers is worth a mention beside another reason.
 _WORTH_A_MENTION = 20
@@ -146,8 +146,6 @@ def _selling(evidence: Evidence) -> str:
     best = next((n for n in _BEST_SELLERS if rank is not None and rank <= n), None)
     if best is None:
         return "sells well at present"
-    if best == 1:
-        return "the best seller of the last day"
     return f"among the {best} best sellers of the last day"
 
 
@@ -187,8 +185,10 @@ def _relation_in_words(relation: Relation) -> str:
         return "the same product in another colour"
     if relation.kind == "bought together":
         return "often bought together"
-    likeness = "described alike" if relation.space == "content" else f"alike for {relation.space}"
-    return f"{likeness} (cosine {relation.strength:.2f})"
+    cosine = f"cosine {relation.strength:.2f}"
+    if relation.space == "content":
+        return f"described alike ({cosine})"
+    return f"goes with it, as {relation.space} sees them ({cosine})"
 
 
 def _absent(absence: Absence) -> str:

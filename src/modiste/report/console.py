@@ -427,14 +427,15 @@ def print_explanation(
         ]
         heads = ["source", "place", "score", "adds to the blend"]
         _print_table(console, "Proposed by", heads, rows)
-    if explanation.absence is not None:
+    absence = explanation.absence
+    if absence is not None and any(each.rank is not None for each in absence.missed):
         rows = [
             [
                 source_in_words(each.source),
                 "–" if each.rank is None else _count(each.rank),
                 _count(each.quota),
             ]
-            for each in explanation.absence.missed
+            for each in absence.missed
         ]
         _print_table(console, "The sources", ["source", "place", "that count"], rows)
     if explanation.score is not None:
