@@ -437,7 +437,9 @@ def print_explanation(
             ]
             for each in absence.missed
         ]
-        _print_table(console, "The sources", ["source", "place", "that count"], rows)
+        _print_table(
+            console, "Places in the lists of the sources", ["source", "place", "that count"], rows
+        )
     if explanation.score is not None:
         _print_scores_of(explanation, SEGMENTS[explanation.segment], console)
 

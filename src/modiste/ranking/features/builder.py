@@ -89,6 +89,9 @@ class FeatureBuilder:
         """Read back what :meth:`save` wrote."""
         if (folder / "content").is_dir():
             self.groups.setdefault("content", SimilarityFeatures("content"))
+            # The order is part of what was saved: the texts' vectors go before the networks'.
+            for network in [name for name in self.groups if name in NETWORKS]:
+                self.groups[network] = self.groups.pop(network)
         for name, group in self.groups.items():
             group.load(folder / name)
         return self
