@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-VERBS = ("synth", "ingest", "run", "evaluate", "config")
+VERBS = ("synth", "ingest", "run", "explain", "evaluate", "config")
 
 # One partition of few customers; the least that every stage has something to do with.
 SMALL = ("--set", "evaluation.resamples=20", "--set", "report.customers=2")
@@ -112,6 +112,9 @@ def test_nothing_heavy_is_imported_before_it_is_used(program: str) -> None:
         (["config", "--config", "nowhere.yaml"], "no config file nowhere.yaml"),
         (["run", "--data", "nowhere", "--out", "x", "--only", "fitt"], "no stage 'fitt'"),
         (["evaluate", "nowhere.csv", "--data", "nowhere"], "nowhere"),
+        (["explain"], "Missing argument 'customer'"),
+        (["explain", "c1", "--run", "nowhere"], "nowhere is no finished run"),
+        (["explain", "c1", "-k", "0"], "-k"),
         (["run", "--data", "x", "--out", "y", "--cluster", "foo"], "missing port number"),
     ],
 )
@@ -301,3 +304,31 @@ def test_what_is_measured_is_what_is_submitted(shop: Path, tmp_path: Path) -> No
     submission = out / "submission.csv"
     scores = modiste("evaluate", submission, "--data", out, "--as-of", "2020-08-24").stdout
     assert f"{measured:.5f}" in scores
+
+
+def test_why_a_customer_is_shown_an_article(finished: Path) -> None:
+    shown = modiste("explain", "c1", "--run", finished).stdout
+    submission = pl.read_csv(finished / "submission.csv", infer_schema=False)
+    lists = submission.filter(pl.col("customer_id") == "c1")["prediction"].item().split(" ")
+    lines = [line.split() for line in shown.splitlines() if " a" in line and "customer" not in line]
+    assert [line[1] for line in lines if line[0].isdigit()] == lists
+    told = json.loads(modiste("explain", "c1", lists[0], "--run", finished, "--json").stdout)
+    assert (told["customer"], told["shown_at"], told["place"]) == ("c1", 1, 1)
+    assert sum(each["part"] for each in told["scorers"]) == pytest.approx(told["score"])
+    printed = modiste("explain", "c1", lists[0], "--run", finished).stdout
+    assert f"Shown at place 1 of {told['candidates']} candidates." in printed
+    assert f"Why: {told['reason']}." in printed
+    assert "did you mean" in refused("explain", "c1", "a", "--run", finished)
+    assert "no customer 'c9'" in refused("explain", "c9", "--run", finished)
+
+
+def test_a_run_of_prepared_tables_is_explained_where_they_lie(shop: Path, tmp_path: Path) -> None:
+    prepared, out = tmp_path / "prepared", tmp_path / "run"
+    assert modiste("ingest", "--data", shop, "--out", prepared).returncode == 0
+    assert modiste("run", "--data", prepared, "--out", out, *SMALL).returncode == 0
+    shown = modiste("explain", "c1", "--run", out)
+    assert "Shown to customer c1" in shown.stdout
+    moved = prepared.rename(tmp_path / "moved")
+    assert "(--data)" in refused("explain", "c1", "--run", out)
+    again = modiste("explain", "c1", "--run", out, "--data", moved)
+    assert again.stdout == shown.stdout

@@ -198,6 +198,22 @@ def test_purchases_are_the_customer_s_own_and_related_as_told(
     assert {space for _, space in seen} >= {"content", "sasrec", "gnn"}
 
 
+def test_what_was_bought_together_adds_up_to_that_source_s_score(
+    hybrid: Hybrid, history: History
+) -> None:
+    scores = 0
+    for evidence in explained(hybrid, history, 1).listed():
+        (score,) = [
+            each.score for each in evidence.proposals if each.source == "co_visitation"
+        ] or [0.0]
+        together = [each.relation("bought together") for each in evidence.purchases]
+        parts = [each.strength for each in together if each is not None and each.strength]
+        if len(evidence.purchases) < 12:  # else some are left out
+            assert sum(parts) == pytest.approx(score, rel=1e-5)
+            scores += score > 0
+    assert scores
+
+
 def test_a_cold_customer_is_told_of_best_sellers(hybrid: Hybrid, history: History) -> None:
     found = explained(hybrid, history, COLD)
     assert found.segment == "cold"

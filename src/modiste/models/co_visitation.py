@@ -94,21 +94,6 @@ class CoVisitation:
         """
         return self._neighbours
 
-    def scores_of(self, article: int, sources: pl.Series) -> pl.DataFrame:
-        """How strongly purchases of some articles speak for one, the strongest first.
-
-        Returns
-        -------
-        Columns ``source`` (int32), of those that do, and ``score`` (float64).
-        """
-        return (
-            self._neighbours.filter(
-                pl.col("target") == article, pl.col("source").is_in(sources.implode())
-            )
-            .select("source", score=pl.col("units") * UNIT)
-            .sort("score", "source", descending=[True, False])
-        )
-
     def fit(self, history: History) -> Self:
         """Count pairs and keep each article's nearest neighbours on sale."""
         settings = self.settings
@@ -176,19 +161,43 @@ class CoVisitation:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
+        scored = (
+            self._spoken_for(batch, self._neighbours)
+            .group_by("customer", "target")
+            .agg(pl.col("units").sum())
+            .select("customer", article="target", score=pl.col("units") * UNIT * UNIT)
+        )
+        return rank_by_score(scored, k)
+
+    def parts(self, batch: CustomerBatch, article: int) -> pl.DataFrame:
+        """What each of the purchases adds to the score of one article.
+
+        Returns
+        -------
+        Columns ``customer`` and ``source`` (int32), the article bought, and ``score`` (float64), of
+        those that add anything, the most first: a customer's add up to what it is recommended by.
+        """
+        own = self._spoken_for(batch, self._neighbours.filter(pl.col("target") == article))
+        return own.select("customer", "source", score=pl.col("units") * UNIT * UNIT).sort(
+            "customer", "score", "source", descending=[False, True, False]
+        )
+
+    def _spoken_for(self, batch: CustomerBatch, neighbours: pl.DataFrame) -> pl.DataFrame:
+        """Of the latest purchases and their neighbours: ``source``, ``target`` and ``units``."""
         bought = (
             purchase_units(batch, self.settings.purchase_decay)
             .sort("customer", "units", "article", descending=[False, True, False])
             .group_by("customer", maintain_order=True)
             .head(self.settings.recent_articles)
         )
-        scored = (
-            bought.join(self._neighbours, left_on="article", right_on="source", suffix="_similar")
-            .group_by("customer", "target")
-            .agg((pl.col("units") * pl.col("units_similar")).sum().alias("units"))
-            .select("customer", article="target", score=pl.col("units") * UNIT * UNIT)
+        return bought.join(
+            neighbours, left_on="article", right_on="source", suffix="_similar"
+        ).select(
+            "customer",
+            "target",
+            source="article",
+            units=pl.col("units") * pl.col("units_similar"),
         )
-        return rank_by_score(scored, k)
 
     def save(self, folder: Path) -> None:
         """Write the neighbours."""

@@ -103,7 +103,8 @@ class Relation:
     space
         Of vectors, where it is alike.
     strength
-        The cosine where it is alike; co-visitation's score where both are often bought together.
+        The cosine where it is alike; where both are often bought together, what the purchase adds
+        to co-visitation's score.
     """
 
     kind: RelationKind
@@ -503,7 +504,7 @@ class ExplainedCustomer:
                 related[code] = [Relation("same article")]
             elif product is not None and other == product:
                 related[code] = [Relation("same product")]
-        for code, strength in self._bought_together(article, codes):
+        for code, strength in self._bought_together(article):
             related.setdefault(code, []).append(Relation("bought together", None, strength))
         for space, group in self._hybrid.builder.groups.items():
             if isinstance(group, SimilarityFeatures):
@@ -518,12 +519,12 @@ class ExplainedCustomer:
         ]
         return tuple(sorted(found, key=_closeness)[:_PURCHASES])
 
-    def _bought_together(self, article: int, codes: pl.Series) -> list[tuple[int, float]]:
+    def _bought_together(self, article: int) -> list[tuple[int, float]]:
         source = self._hybrid.generator.sources.get("co_visitation")
         if not isinstance(source, CoVisitation):
             return []
-        scored = source.scores_of(article, codes)
-        return list(scored.select("source", "score").iter_rows())
+        parts = source.parts(self._batch, article)
+        return list(parts.select("source", "score").iter_rows())
 
     def _rules(self, article: int) -> tuple[tuple[RuleName, ...], float]:
         """The rules that keep an article away, and its factor."""
