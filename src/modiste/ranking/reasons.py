@@ -25,7 +25,7 @@ SOURCES: Mapping[str, str] = {
     "repurchase": "the customer's own articles, the latest first",
     "most_frequent": "the customer's own articles, the most frequent first",
     "other_colours": "other colours of the customer's own articles",
-    "co_visitation": "often bought together with the customer's own articles",
+    "co_visitation": "often bought with the customer's own articles",
     "graph_filter": "bought by customers with like purchases",
     "content": "described like the customer's own articles",
     "sasrec": "what comes after such purchases (SASRec)",

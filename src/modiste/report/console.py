@@ -425,7 +425,7 @@ def print_explanation(
             ]
             for each in evidence.proposals
         ]
-        heads = ["source", "place", "score", "adds to the blend"]
+        heads = ["source", "place", "score", "in the blend"]
         _print_table(console, "Proposed by", heads, rows)
     absence = explanation.absence
     if absence is not None and any(each.rank is not None for each in absence.missed):
