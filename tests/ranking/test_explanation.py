@@ -331,6 +331,18 @@ def test_rules_are_named_where_they_and_nothing_else_keep_away(
     hybrid = _with_rules(history, **rules)
     k = 6
     found = explained(hybrid, history, 1, k)
+    # What would be shown but for the rules about the order: those that forbid stay.
+    orders = {"at_most": {"at_most"}, "boost": {"at_most", "boost"}, None: {"at_most", "boost"}}
+    without = {
+        named: explained(
+            _with_rules(history, **{name: rules[name] for name in rules.keys() - left_out}),
+            history,
+            1,
+            k,
+        ).shown["article"]
+        for named, left_out in orders.items()
+    }
+    forbidding = {"exclude", "price_ceiling", "already_bought"}
     named = set()
     for article in hybrid.rows(one(history, 1))["article"]:
         told = found.explain(article)
@@ -339,10 +351,10 @@ def test_rules_are_named_where_they_and_nothing_else_keep_away(
         assert set(told.rules) <= rules.keys()
         if told.shown_at is not None:
             assert told.rules == ()
-        elif told.place <= k:
-            assert told.rules != ()
-        elif not set(told.rules) & {"exclude", "price_ceiling", "already_bought"}:
-            assert told.rules == ()
+        elif not set(told.rules) & forbidding:
+            rule = told.rules[0] if told.rules else None
+            assert (article in without[rule]) == (rule is not None)
+            assert told.rules or told.place > k
         sections = rules.get("boost", {}).get("section_name", {})
         assert told.factor == sections.get(f"section {article % 4}", 1.0)
     assert named
