@@ -33,7 +33,7 @@ $(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime
 demo: $(VENV)/.demo ## From nothing to recommendations one can look at (needs 5 minutes at most)
 	@test -d demo/shop || $(BIN)/modiste synth --scale demo --seed 1 --out demo/shop
 	@$(BIN)/modiste run --data demo/shop --out demo/run --preset demo
-	@echo 'On the week after the data, which the run has not seen (demo/shop/truth.json has the best possible):'
+	@echo 'On the week after the data, which the run has not seen:'
 	@$(BIN)/modiste evaluate demo/run/submission.csv --data demo/run --purchases demo/shop/next_week.csv
 	@echo 'Articles like the first one of the catalogue, by a small sentence model (all-MiniLM-L6-v2):'
 	@$(BIN)/modiste similar --run demo/run "$$(sed -n 2p demo/shop/articles.csv | cut -d, -f1)" -k 5

@@ -269,6 +269,26 @@ def test_empty_lists_and_unknown_ids_score_nothing(finished: Path, tmp_path: Pat
     assert "0.00000" in done.stdout
 
 
+def test_how_near_the_best_possible_is_said_of_the_week_of_the_truth_alone(
+    finished: Path, tmp_path: Path
+) -> None:
+    submission, week = tmp_path / "submission.csv", tmp_path / "next_week.csv"
+    submission.write_text("customer_id,prediction\nc1,a1\n")
+    week.write_text("customer_id,article_id\nc1,a1\n")
+
+    def said(*more: str | Path) -> str:
+        done = modiste("evaluate", submission, "--data", finished, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "best possible" not in said("--purchases", week)
+    (tmp_path / "truth.json").write_text('{"expected_map": 0.8}')
+    assert "125.0% of the best possible MAP@12: 0.80000" in said("--purchases", week)
+    assert "best possible" not in said()
+    other = week.rename(tmp_path / "other_week.csv")
+    assert "best possible" not in said("--purchases", other)
+
+
 def test_days_after_the_data_cannot_be_scored(finished: Path) -> None:
     submission = finished / "submission.csv"
     for as_of in ("2020-08-31", "9999-12-30"):

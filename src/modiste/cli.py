@@ -357,13 +357,17 @@ def evaluate(
     """Score a submission on what was bought: in days of the data, or in a file of later days."""
     from modiste.data.dataset import Window
     from modiste.engine import Engine
-    from modiste.pipeline import evaluate_submission
+    from modiste.pipeline import best_possible, evaluate_submission
     from modiste.report.console import print_scores
 
     window = Window(_day(as_of), horizon) if as_of else None
     with Engine() as engine:
         scores = evaluate_submission(submission, data, window, purchases, engine)
-    print_scores(scores)
+    # A synthetic shop's truth is of the week in this file, and of no other days.
+    of_truth = purchases is not None and purchases.name == "next_week.csv"
+    print_scores(
+        scores, ceiling=best_possible(purchases.parent) if purchases and of_truth else None
+    )
 
 
 @app.command()

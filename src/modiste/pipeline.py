@@ -52,7 +52,6 @@ from modiste.evaluation.backtest import (
     evaluate,
     recommend_to,
 )
-from modiste.evaluation.intervals import paired_difference
 from modiste.evaluation.metrics import score_customers
 from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
@@ -77,11 +76,13 @@ from modiste.models.selection import select_settings
 from modiste.ranking.examination import (
     Examination,
     examine,
+    gains_of_hybrid,
     probability_scores,
     recall_by_source,
 )
 from modiste.ranking.hybrid import HYBRID, Hybrid
 from modiste.ranking_stages import Ranking, RankingParts, run_ranking_stages
+from modiste.report.ranking import RankingChoice
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from modiste.report.training import NetworkTraining
@@ -318,7 +319,7 @@ def run_pipeline(
                 code=(*_CODE, "modiste.vectors"),
                 needs=["ingest", *made_to_submit],
             )
-        ceiling = _ceiling_of(data)
+        ceiling = best_possible(Path(data))
         timings = {name: run.timings()[name] for name in STAGES[:-1] if name in run.timings()}
         reported = run.stage(
             "report",
@@ -532,22 +533,10 @@ def _ranking_metrics(
     ranking: Ranking, examined: Examination, customers: pl.DataFrame, settings: EvaluationSettings
 ) -> dict[str, Any]:
     """What there is to say of the ranking beside the scores of its lists."""
-    scores = {
-        model: frame["average_precision"].to_numpy()
-        for (model,), frame in customers.sort("customer").group_by("model", maintain_order=True)
-    }
     return {
         **ranking.chosen(),
         "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
-        "gains": {
-            str(model): asdict(
-                paired_difference(
-                    scores[HYBRID], other, settings.level, settings.resamples, settings.seed
-                )
-            )
-            for model, other in scores.items()
-            if model != HYBRID
-        },
+        **gains_of_hybrid(customers, examined.found, settings),
         "probability": {
             name: asdict(found)
             for name, found in probability_scores(examined, ranking.calibrations()).items()
@@ -647,6 +636,15 @@ def report(
         images=images,
         seed=config.report.seed,
         ceiling=ceiling,
+        ranking=None
+        if ranking is None
+        else RankingChoice(
+            curves=pl.read_parquet(ranking.choice / ranking_stages.CURVES),
+            trials=pl.read_parquet(ranking.choice / ranking_stages.TRIALS),
+            rules=config.rules,
+            cascade=config.ranking.cascade,
+            learners=config.ranking.segments,
+        ),
         trainings=[]
         if trained is None
         else [
@@ -794,11 +792,10 @@ def _images_of(data: str, config: Config) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _ceiling_of(data: str) -> float | None:
-    """What the best possible lists reach, where a synthetic shop tells."""
-    truth = Path(data) / "truth.json"
+def best_possible(shop: Path) -> float | None:
+    """What the best possible lists for the week after the data reach, where a shop is synthetic."""
     try:
-        return float(_read_json(truth)["expected_map"])
+        return float(_read_json(shop / "truth.json")["expected_map"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no truth, or another program's file of that name
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from modiste.evaluation import intervals
-from modiste.evaluation.intervals import mean_interval, paired_difference, resample_means
+from modiste.evaluation.intervals import (
+    mean_interval,
+    paired_difference,
+    paired_differences,
+    resample_means,
+)
 
 
 def sparse_scores(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -77,3 +82,14 @@ def test_one_customer_has_no_spread_and_none_is_refused() -> None:
     assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
     with pytest.raises(ValueError, match="no customers"):
         mean_interval([])
+
+
+def test_several_differences_are_those_of_each_alone() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.random(50)
+    others = {"one": rng.random(50), "same": values}
+    found = paired_differences(values, others, resamples=100, seed=2)
+    assert list(found) == list(others)
+    for name, other in others.items():
+        assert found[name] == paired_difference(values, other, resamples=100, seed=2)
+    assert paired_differences(values, {}) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,26 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hybrids import drawn_hybrid
 from modiste.data.dataset import Dataset, Window
 from modiste.data.manifest import Manifest
 from modiste.evaluation.backtest import BacktestResult, Catalogue, evaluate, recommend_to
 from modiste.evaluation.protocol import Recommender
 from modiste.evaluation.segments import segment_customers
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.models.blend import Artifacts, Blend, make_recommenders
+from modiste.models.blend import Artifacts, Blend, BlendSettings, make_recommenders
 from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
+from modiste.ranking.calibration import Calibration
+from modiste.ranking.examination import (
+    examine,
+    gains_of_hybrid,
+    probability_scores,
+    recall_by_source,
+)
+from modiste.ranking.hybrid import Hybrid
+from modiste.ranking.rules import Rules
+from modiste.report.ranking import RankingChoice
 from modiste.report.results import RunMetrics
 from modiste.report.run import write_run_report
 from modiste.report.training import NetworkTraining
@@ -46,6 +57,27 @@ TRIALS = pl.DataFrame(
     }
 )
 
+
+# What hostile texts a merchandiser could set.
+RULES = Rules(exclude={"section_name": (LINK,)}, at_most={"product_code": 1})
+
+CURVES = pl.DataFrame(
+    {
+        "one": ["blend"] * 3 + ["blend"] * 3 + ["lightgbm"] * 3,
+        "other": ["lightgbm"] * 3 + ["tabnet"] * 3 + ["tabnet"] * 3,
+        "share": [0.0, 0.5, 1.0] * 3,
+        "map": [0.1, 0.3, 0.2, 0.4, 0.1, 0.2, 0.1, 0.1, 0.1],
+    }
+)
+TRIED_WEIGHTS = pl.DataFrame(
+    {
+        "segment": ["lately", "lately"],
+        "scorer": ["lightgbm", "tabnet"],
+        "weight": [0.5, 2.0],
+        "map": [0.2, 0.1],
+        "taken": [True, False],
+    }
+)
 
 SASREC = NetworkTraining(
     name="sasrec",
@@ -77,6 +109,7 @@ class SmallRun:
     blend: Blend
     metrics: dict[str, Any]
     images: Path
+    hybrid: Hybrid | None = None
 
     def write(
         self,
@@ -85,13 +118,17 @@ class SmallRun:
         customers: int = 6,
         ceiling: float | None = 0.4,
         trainings: Sequence[NetworkTraining] = (SASREC,),
+        rules: Rules | None = None,
     ) -> str:
-        """Write the page; give its text back."""
+        """Write the page; give its text back.
+
+        Of a run with a hybrid the rules are what the page says of them: ``RULES``, or others.
+        """
         write_run_report(
             target,
             dataset=self.dataset,
             blend=self.blend,
-            recommender=self.blend,
+            recommender=self.hybrid or self.blend,
             metrics=RunMetrics.of(self.metrics),
             trials=TRIALS,
             config=f"seed: 0\nnote: {SCRIPT}\n",
@@ -101,6 +138,11 @@ class SmallRun:
             seed=3,
             ceiling=ceiling,
             trainings=trainings,
+            ranking=None
+            if self.hybrid is None
+            else RankingChoice(
+                CURVES, TRIED_WEIGHTS, rules or RULES, self.hybrid.settings.cascade, ("lately",)
+            ),
         )
         return target.read_text(encoding="utf-8")
 
@@ -142,6 +184,68 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
         (images / name[:3]).mkdir(parents=True, exist_ok=True)
         (images / name[:3] / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
     return SmallRun(dataset, blend, metrics, images)
+
+
+@pytest.fixture(scope="session")
+def ranked_run(run: SmallRun) -> SmallRun:
+    """The same run with a hybrid whose rankers have learned nothing of this shop, and rules."""
+    history, labels = run.dataset.until(TEST.as_of), run.dataset.purchases(TEST)
+    hybrid = drawn_hybrid(BlendSettings(), rules=RULES).fit(history)
+    settings = EvaluationSettings(resamples=50)
+    examined = examine(history, hybrid, labels, 100)
+    customers = labels["customer"].unique()
+    blended = recommend_to(history, {"blend": run.blend}, customers, settings.depth)["blend"]
+    # The simple models are stood in for by the blend: it is their names that count.
+    others = dict.fromkeys(("blend", "popularity", "repurchase", "sasrec"), blended)
+    evaluation = evaluate(
+        {**examined.orders, **others},
+        labels,
+        segment_customers(history, customers),
+        Catalogue.of(history, history.article_sales["article"].unique()),
+        reference="popularity",
+        settings=settings,
+    )
+    (test,) = BacktestResult({TEST: evaluation}, settings).to_dict()["windows"]
+    calibrations = {
+        name: Calibration().fit(scores, examined.bought) for name, scores in examined.scores.items()
+    }
+    ranking = {
+        "watched": str(TEST.earlier()),
+        "learned_from": [str(TEST.earlier().earlier())],
+        "customers": 17,
+        "rounds": {name: ranker.rounds for name, ranker in hybrid.rankers.items()},
+        "weights": hybrid.weights,
+        "map": {"blend": 0.11, "lightgbm": 0.12, "tabnet": 0.13, "logistic": 0.14, "hybrid": 0.15},
+        "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
+        **gains_of_hybrid(evaluation.customers, examined.found, settings),
+        "probability": {
+            name: asdict(scores)
+            for name, scores in probability_scores(examined, calibrations).items()
+        },
+        "importance": [
+            {
+                "ranker": name,
+                "feature": feature,
+                "group": SCRIPT if number == 0 else "article",
+                "meaning": IMAGE if number == 0 else f"meaning of {feature}",
+                "importance": importance,
+            }
+            for name, ranker in hybrid.rankers.items()
+            for number, (feature, importance) in enumerate(
+                ranker.importance().sort("importance", "feature", descending=True).iter_rows()
+            )
+        ],
+    }
+    metrics = {**run.metrics, "recommender": "hybrid", "ranking": ranking, "test": test}
+    return replace(run, metrics=metrics, hybrid=hybrid)
+
+
+@pytest.fixture(scope="session")
+def ranked_page(ranked_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the run with a hybrid."""
+    target = tmp_path_factory.mktemp("ranked_page") / "report.html"
+    ranked_run.write(target)
+    return target
 
 
 @pytest.fixture(scope="session")

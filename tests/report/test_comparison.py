@@ -35,6 +35,7 @@ from modiste.report.comparison import (
 )
 from modiste.report.comparison_page import comparison_html
 from modiste.report.console import print_comparison
+from modiste.report.results import few_digits, signed
 from outlines import Outline
 
 SETTINGS = ("evaluation.resamples=50", "report.customers=1", "selection.enabled=false")
@@ -85,6 +86,47 @@ def test_settings_that_differ_and_no_others(comparison: Comparison) -> None:
         "evaluation.k": {base: 12, other: 12, last: 10},
     }
     assert comparison.weights == {"co_visitation": {base: 100.0, other: 0.0, last: 100.0}}
+
+
+def test_rankings_are_put_side_by_side(runs: Path, comparison: Comparison) -> None:
+    rankings = {
+        name: json.loads((runs / name / "metrics.json").read_text())["ranking"] for name in RUNS
+    }
+    for row in comparison.gains:
+        assert {name: (gain.mean, gain.low) for name, gain in row.runs.items()} == {
+            name: (found["difference"], found["low"])
+            for name, ranking in rankings.items()
+            for model, found in ranking["gains"].items()
+            if model == row.model
+        }
+    assert {row.model for row in comparison.gains} == set(rankings["base"]["gains"])
+    for figure in comparison.probability:
+        assert figure.runs == {
+            name: ranking["probability"][figure.ranker][figure.metric]
+            for name, ranking in rankings.items()
+        }
+    assert {row.ranker for row in comparison.probability} == {"lightgbm", "logistic"}
+    for key, values in comparison.ranking_weights.items():
+        segment, scorer = key.split(".")
+        assert values == {
+            name: ranking["weights"][segment][scorer] for name, ranking in rankings.items()
+        }
+        assert len(set(values.values())) > 1
+
+
+def test_one_ranking_alone_is_not_compared(runs: Path, tmp_path: Path) -> None:
+    bare = _copied(runs / "other", tmp_path / "bare")
+    # The folder's file is a hard link of the stage's, which is what a run's must be.
+    for file in (bare / "stages" / "evaluate" / "metrics.json", bare / "metrics.json"):
+        metrics = json.loads(file.read_text())
+        file.unlink()
+        file.write_text(json.dumps({**metrics, "ranking": None}))
+    found = compare_runs([runs / "base", bare])
+    assert (found.ranking_weights, found.gains, found.probability) == ({}, [], [])
+    page = comparison_html(found)
+    assert 'id="ranking"' not in page
+    assert "#ranking" not in page
+    assert "hybrid beside" not in _printed(found, 200)
 
 
 def test_flat_settings_keep_lists_and_empty_trees() -> None:
@@ -319,6 +361,10 @@ def test_the_console_has_whole_figures(comparison: Comparison, width: int) -> No
     for used in comparison.stages["evaluate"].values():
         assert f"{used.peak_mib:,.0f}" in printed
     assert printed.count("not compared") == 3
+    assert "What the hybrid's MAP@k is more" in printed
+    for figure in comparison.probability:
+        for value in figure.runs.values():
+            assert few_digits(value) in printed
     assert "comparison.html /x/comparison.html" in printed
 
 
@@ -398,8 +444,16 @@ def test_the_page_shows_every_figure(comparison: Comparison, outline: Outline) -
                 assert f"{figure.mean:.4f} [{figure.low:.4f}, {figure.high:.4f}]" in text
     for each in comparison.not_compared:
         assert "; ".join(each.reasons)[1:] in text
-    for key in comparison.settings:
+    for key in (*comparison.settings, *comparison.ranking_weights):
         assert key in text
+    for gained in comparison.gains:
+        for gain in gained.runs.values():
+            assert (
+                f"[{signed(gain.low)}, {signed(gain.high)}]".replace("-", "\N{MINUS SIGN}") in text
+            )
+    for probability in comparison.probability:
+        for value in probability.runs.values():
+            assert few_digits(value).replace("-", "\N{MINUS SIGN}") in text
 
 
 @pytest.fixture(scope="module")

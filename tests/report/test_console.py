@@ -19,7 +19,7 @@ from modiste.report.console import (
     print_scores,
     print_similar_customers,
 )
-from modiste.report.results import signed
+from modiste.report.results import readable, signed
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,40 @@ def test_results_have_whole_figures(result: Result, width: int) -> None:
     assert max(map(len, table)) <= width
 
 
-def test_results_are_best_first(result: Result) -> None:
+def test_what_is_submitted_is_first_then_the_best(result: Result) -> None:
     console, text = _printed(200)
     print_results(result, console)
     rows = [line.split("  ")[0] for line in text.getvalue().splitlines()[3:]]
     models = result.metrics["test"]["models"]
     best = max(models, key=lambda name: models[name]["metrics"]["average_precision"]["mean"])
-    assert rows[0].replace(" ", "_") == best
+    assert best != "blend"
+    assert rows[:2] == ["blend", readable(best)]
+    assert "Ranking" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.001, 0.003, "beyond chance"),
+        (-0.003, -0.001, "beyond chance"),
+        (-0.001, 0.003, "within what chance alone may do"),
+    ],
+)
+def test_the_hybrid_is_first_with_what_it_gained(
+    ranked_run: Any, tmp_path: Path, low: float, high: float, said: str
+) -> None:
+    gain = {"difference": (low + high) / 2, "low": low, "high": high, "share_positive": 0.5}
+    ranking = ranked_run.metrics["ranking"]
+    gains = {**ranking["gains"], "blend": gain}
+    metrics = {**ranked_run.metrics, "ranking": {**ranking, "gains": gains}}
+    console, text = _printed(200)
+    print_results(Result(tmp_path, metrics), console)
+    lines = text.getvalue().splitlines()
+    assert lines[3].startswith("hybrid ")
+    assert (
+        f"Ranking: {signed(gain['difference'])} MAP@12 [{low:+.4f}, {high:+.4f}] beside the blend "
+        f"on the same customers, {said}."
+    ) in lines
 
 
 def test_piped_results_are_not_cut(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +124,9 @@ def test_scores() -> None:
     print_scores(scores, console=console)
     assert "2 customers" in text.getvalue()
     assert ["MAP@12", "0.37500"] in [line.split() for line in text.getvalue().splitlines()]
+    assert "best possible" not in text.getvalue()
+    print_scores(scores, console=console, ceiling=0.75)
+    assert "That is 50.0% of the best possible MAP@12: 0.75000 is expected" in text.getvalue()
 
 
 def test_signs() -> None:

@@ -13,7 +13,7 @@ from modiste.models.blend import RECOMMENDERS
 # Customers are asked different sources by how long ago they last bought.
 SEGMENTS = ("cold", "lately", "earlier")
 
-_LATELY_DAYS = 30
+LATELY_DAYS = 30
 
 Quota = Annotated[int, Field(ge=0)]
 
@@ -101,7 +101,7 @@ def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
             "customer",
             segment=pl.when(days.is_null())
             .then(cold)
-            .when(days <= _LATELY_DAYS)
+            .when(days <= LATELY_DAYS)
             .then(lately)
             .otherwise(earlier)
             .cast(pl.Enum(SEGMENTS)),

@@ -12,6 +12,7 @@ which would change the last digits, and its threads starve each other on a busy 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,9 +129,40 @@ def paired_difference(
     level, resamples, seed
         As for :func:`mean_interval`.
     """
-    differences = np.asarray(values, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
-    resampled = resample_means(differences[:, None], resamples, seed)
+    (found,) = paired_differences(values, {"": reference}, level, resamples, seed).values()
+    return found
+
+
+def paired_differences(
+    values: ArrayLike,
+    references: Mapping[str, ArrayLike],
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Compare a model's scores with those of several others, all on the same resamples.
+
+    Parameters
+    ----------
+    values
+        Scores of the model, shape (n_customers,).
+    references
+        By name, scores of the others, customers in the same order.
+    level, resamples, seed
+        As for :func:`mean_interval`.
+    """
+    if not references:
+        return {}
+    columns = [np.asarray(reference, dtype=np.float64) for reference in references.values()]
+    gaps = np.asarray(values, dtype=np.float64)[:, None] - np.stack(columns, axis=1)
+    resampled = resample_means(gaps, resamples, seed)
     low, high = percentiles(resampled, level)
-    return Difference(
-        float(differences.mean()), float(low[0]), float(high[0]), float((resampled > 0).mean())
-    )
+    return {
+        name: Difference(
+            float(gaps[:, column].mean()),
+            float(low[column]),
+            float(high[column]),
+            float((resampled[:, column] > 0).mean()),
+        )
+        for column, name in enumerate(references)
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from modiste.candidates.generator import rank_of
 from modiste.candidates.settings import SEGMENTS, segment_of_customers
 from modiste.data.dataset import History, Partition
+from modiste.evaluation.intervals import paired_differences
 from modiste.evaluation.probability import ProbabilityScores
 from modiste.evaluation.protocol import RECOMMENDATIONS
+from modiste.evaluation.settings import EvaluationSettings
 from modiste.ranking.calibration import Calibration
-from modiste.ranking.hybrid import Hybrid
+from modiste.ranking.hybrid import HYBRID, Hybrid
 from modiste.ranking.labelled_rows import blocks
 
 ALL = "all"
@@ -173,6 +176,59 @@ def recall_by_source(found: pl.DataFrame, k: int) -> pl.DataFrame:
             "perfect_map": pl.Float64(),
         },
     )
+
+
+def gains_of_hybrid(
+    customers: pl.DataFrame, found: pl.DataFrame, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """What the hybrid's lists score more than every other model's, paired by customer.
+
+    Parameters
+    ----------
+    customers
+        Scores of every model, the hybrid among them, and customer: see
+        :attr:`modiste.evaluation.backtest.Evaluation.customers`.
+    found
+        Of an :class:`Examination`: its customers are the same, and it says their segments.
+    settings
+        How intervals are drawn.
+
+    Returns
+    -------
+    Plain values: ``gains``, by model the content of a
+    :class:`modiste.evaluation.intervals.Difference` of MAP; and ``segments``, by segment
+    ``customers``, ``map`` (by model) and ``gains``.
+    """
+    segment_of = found.select("customer", "segment").unique()
+    segments: dict[str, Any] = {}
+    for segment in SEGMENTS:
+        members = segment_of.filter(pl.col("segment") == segment).select("customer")
+        scores = _scores_by_model(customers.join(members, on="customer", how="semi"))
+        if members.height:
+            segments[segment] = {
+                "customers": members.height,
+                "map": {model: float(of_model.mean()) for model, of_model in scores.items()},
+                "gains": _gains(scores, settings),
+            }
+    return {"gains": _gains(_scores_by_model(customers), settings), "segments": segments}
+
+
+def _scores_by_model(customers: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Average precision by model, customers in one order."""
+    return {
+        str(model): frame["average_precision"].to_numpy()
+        for (model,), frame in customers.sort("customer").group_by("model", maintain_order=True)
+    }
+
+
+def _gains(
+    scores: Mapping[str, NDArray[np.float64]], settings: EvaluationSettings
+) -> dict[str, dict[str, float]]:
+    others = {model: of_model for model, of_model in scores.items() if model != HYBRID}
+    found = paired_differences(
+        scores[HYBRID], others, settings.level, settings.resamples, settings.seed
+    )
+    return {model: asdict(gain) for model, gain in found.items()}
 
 
 def probability_scores(

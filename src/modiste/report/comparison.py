@@ -24,7 +24,7 @@ from modiste.errors import ConfigError, RunError
 from modiste.evaluation.backtest import ALL
 from modiste.evaluation.intervals import percentiles, resample_means
 from modiste.evaluation.settings import EvaluationSettings
-from modiste.report.results import MAIN_METRIC, Group, Interval, metric_titles
+from modiste.report.results import MAIN_METRIC, Gain, Group, Interval, RankingMetrics, metric_titles
 from modiste.report.saved_run import TEST, SavedRun, Usage
 
 # Characters of a folder's name that lists runs; with more it says how many.
@@ -94,6 +94,21 @@ class PairedDifference(Interval):
     share_positive: float
 
 
+class GainRow(BaseModel):
+    """What the hybrid's MAP is more than another model's, in each of the runs that have both."""
+
+    model: str
+    runs: dict[str, Gain]
+
+
+class ProbabilityRow(BaseModel):
+    """A figure of a ranker's probabilities in each of the runs that have it."""
+
+    ranker: str
+    metric: str
+    runs: dict[str, float | None]
+
+
 class NotCompared(BaseModel):
     """Why there are no paired differences of a run in a window."""
 
@@ -117,6 +132,11 @@ class Comparison(BaseModel):
         left out.
     weights
         The same for the weights of the blend as they were chosen.
+    ranking_weights
+        The same for the weights of the hybrid's scorers, by "segment.scorer"; as the next two, of
+        the runs that rank, where there are two or more.
+    gains, probability
+        What ranking gained in the test window of each run, and how good probabilities were there.
     metrics, catalogue
         Every figure, the test window first.
     stages
@@ -133,6 +153,9 @@ class Comparison(BaseModel):
     runs: list[ComparedRun]
     settings: dict[str, dict[str, Any]]
     weights: dict[str, dict[str, Any]]
+    ranking_weights: dict[str, dict[str, Any]] = {}
+    gains: list[GainRow] = []
+    probability: list[ProbabilityRow] = []
     metrics: list[MetricRow]
     catalogue: list[CatalogueRow]
     stages: dict[str, dict[str, Usage]]
@@ -210,11 +233,24 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
                 not_compared.append(
                     NotCompared(run=name, base=base, window=window, reasons=reasons)
                 )
+    ranked = {name: run.metrics.ranking for name, run in runs.items() if run.metrics.ranking}
+    if len(ranked) < 2:
+        ranked = {}  # nothing to put side by side
     return Comparison(
         modiste=__version__,
         runs=[_described(name, run) for name, run in runs.items()],
         settings=_differing({name: flattened(run.config) for name, run in runs.items()}),
         weights=_differing({name: run.metrics.weights for name, run in runs.items()}),
+        ranking_weights=_differing(
+            {name: flattened(ranking.weights) for name, ranking in ranked.items()}
+        ),
+        gains=[
+            GainRow(model=model, runs=of_runs)
+            for model, of_runs in _by_key(
+                {name: ranking.gains for name, ranking in ranked.items()}
+            ).items()
+        ],
+        probability=_probability_rows(ranked),
         metrics=_metric_rows(runs),
         catalogue=_catalogue_rows(runs),
         stages=_by_key({name: run.timings for name, run in runs.items()}),
@@ -340,6 +376,18 @@ def _catalogue_rows(runs: Mapping[str, SavedRun]) -> list[CatalogueRow]:
     return [
         CatalogueRow(window=window, model=model, metric=metric, runs=of_runs)
         for (window, model, metric), of_runs in figures.items()
+    ]
+
+
+def _probability_rows(ranked: Mapping[str, RankingMetrics]) -> list[ProbabilityRow]:
+    figures: dict[tuple[str, str], dict[str, float | None]] = {}
+    for name, ranking in ranked.items():
+        for ranker, found in ranking.probability.items():
+            for metric, figure in found.model_dump().items():
+                figures.setdefault((ranker, metric), {})[name] = figure
+    return [
+        ProbabilityRow(ranker=ranker, metric=metric, runs=of_runs)
+        for (ranker, metric), of_runs in figures.items()
     ]
 
 

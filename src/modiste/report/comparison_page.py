@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import yaml
-
 from modiste import __version__
 from modiste.evaluation.backtest import ALL
 from modiste.report.comparison import Comparison, MetricRow, PairedDifference
-from modiste.report.pages import page_environment, source
-from modiste.report.results import MAIN_METRIC, Interval, readable, signed
+from modiste.report.pages import page_environment, source, yaml_text
+from modiste.report.results import MAIN_METRIC, Interval, few_digits, readable, signed, verdict
 from modiste.report.saved_run import TEST
 
 # Width of the drawn intervals, in the units of their SVG; half of it is on either side of 0.
@@ -47,6 +45,7 @@ def comparison_html(comparison: Comparison) -> str:
         "signed": lambda value: signed(value).replace("-", "\N{MINUS SIGN}"),
         "readable": readable,
         "setting": setting_text,
+        "figure": lambda figure: few_digits(figure).replace("-", "\N{MINUS SIGN}"),
         "verdict": verdict,
         "sentence": lambda text: text[:1].upper() + text[1:],
         "by_segment": _by_segment,
@@ -90,17 +89,7 @@ def comparison_html(comparison: Comparison) -> str:
 
 def setting_text(values: dict[str, Any], run: str) -> str:
     """A run's value of a setting, as it stands in a config file; a dash where it has none."""
-    if run not in values:
-        return "–"
-    text = yaml.safe_dump(
-        values[run], default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
-    )
-    return text.removesuffix("...\n").strip()  # YAML ends a lone scalar with a line of its own
-
-
-def verdict(difference: Interval) -> str:
-    """In one word, whether a difference is beyond chance: "more", "less", or nothing."""
-    return "more" if difference.low > 0 else "less" if difference.high < 0 else ""
+    return yaml_text(values[run]) if run in values else "–"
 
 
 def models_best_first(comparison: Comparison, window: str) -> list[str]:

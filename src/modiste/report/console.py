@@ -22,12 +22,15 @@ from rich.text import Text
 
 from modiste.data.manifest import Manifest
 from modiste.report.results import (
+    BLEND,
     MAIN_METRIC,
     Interval,
     RunMetrics,
+    few_digits,
     metric_titles,
     readable,
     signed,
+    verdict,
 )
 
 if TYPE_CHECKING:
@@ -114,7 +117,9 @@ def print_ingest_account(
 
 
 def print_results(result: Results, console: Console | None = None) -> None:
-    """Print what every model scored on the test window, best first, and where the outputs lie.
+    """Print what every model scored on the test window, and where the outputs lie.
+
+    What the submission is made with comes first, then the others, best first.
 
     Parameters
     ----------
@@ -130,7 +135,7 @@ def print_results(result: Results, console: Console | None = None) -> None:
     titles = metric_titles(settings.k, ["average_precision", "recall", *further, "hit"])
     main, *others = titles.values()
     rows = []
-    for name, model in test.best_first():
+    for name, model in test.best_first(metrics.recommender):
         row = [readable(name), f"{model.main.mean:.4f}", _interval(model.main)]
         gap = model.main.difference
         row += [signed(gap.mean), _interval(gap, signed)] if gap else ["reference", ""]
@@ -144,6 +149,14 @@ def print_results(result: Results, console: Console | None = None) -> None:
         ["model", main, level, f"vs. {readable(test.reference)}", level, *others, "coverage"],
         rows,
     )
+    gain = metrics.ranking and metrics.ranking.gains.get(BLEND)
+    if gain:
+        certain = "beyond chance" if verdict(gain) else "within what chance alone may do"
+        _print_line(
+            console,
+            f"Ranking: {signed(gain.mean)} {main} {_interval(gain, signed)} beside the blend on "
+            f"the same customers, {certain}.",
+        )
     for name in ("submission.csv", "metrics.json", "report.html"):
         if (result.folder / name).exists():
             _print_line(console, f"{name:<15} {result.folder / name}")
@@ -172,6 +185,7 @@ def print_comparison(
     for title, values in (
         ("Settings that differ", comparison.settings),
         ("Weights of the blend", comparison.weights),
+        ("Weights of the hybrid", comparison.ranking_weights),
     ):
         if values:
             rows = [
@@ -197,6 +211,28 @@ def print_comparison(
             for gap, row in zip(found, rows, strict=True):
                 row += ["–", ""] if gap is None else [signed(gap.mean), _interval(gap, signed)]
     _print_table(console, f"{comparison.titles[MAIN_METRIC]} in the test window", columns, rows)
+    if comparison.gains:
+        columns = ["hybrid beside", *(text for name in names for text in (name, level))]
+        rows = []
+        for gained in comparison.gains:
+            row = [readable(gained.model)]
+            for name in names:
+                gain = gained.runs.get(name)
+                row += ["–", ""] if gain is None else [signed(gain.mean), _interval(gain, signed)]
+            rows.append(row)
+        _print_table(
+            console, f"What the hybrid's {comparison.titles[MAIN_METRIC]} is more", columns, rows
+        )
+    if comparison.probability:
+        rows = [
+            [
+                readable(figure.ranker),
+                readable(figure.metric),
+                *(few_digits(figure.runs.get(name)) for name in names),
+            ]
+            for figure in comparison.probability
+        ]
+        _print_table(console, "Probabilities", ["ranker", "figure", *names], rows, texts=2)
     for each in comparison.not_compared:
         _print_line(
             console,
@@ -227,7 +263,12 @@ def print_comparison(
         _print_line(console, f"{file.name:<15} {file}")
 
 
-def print_scores(scores: pl.DataFrame, k: int = 12, console: Console | None = None) -> None:
+def print_scores(
+    scores: pl.DataFrame,
+    k: int = 12,
+    console: Console | None = None,
+    ceiling: float | None = None,
+) -> None:
     """Print the means of a submission's scores.
 
     Parameters
@@ -238,16 +279,26 @@ def print_scores(scores: pl.DataFrame, k: int = 12, console: Console | None = No
         Number of recommendations that were scored.
     console
         Where to print; by default standard output.
+    ceiling
+        Expected MAP of the best possible lists for the same days, where the truth is known.
     """
+    console = console or _console()
     names = [name for name in scores.columns if name not in ("customer", "n_labels")]
     means = scores.select(pl.col(names).mean()).row(0, named=True)
     titles = metric_titles(k, names)
     _print_table(
-        console or _console(),
+        console,
         f"Means over {scores.height:,} customers who bought",
         ["metric", "mean"],
         [[titles[name], "" if mean is None else f"{mean:.5f}"] for name, mean in means.items()],
     )
+    if ceiling:
+        share = f"{means[MAIN_METRIC] / ceiling:.1%} of the best possible {titles[MAIN_METRIC]}"
+        _print_line(
+            console,
+            f"That is {share}: {ceiling:.5f} is expected of the best lists, by the shop's own "
+            "truth (truth.json).",
+        )
 
 
 def print_similar(

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from modiste.data.dataset import Dataset, Partition, Window
+from modiste.candidates.generator import rank_of
+from modiste.data.dataset import CustomerBatch, Dataset, Partition, Window
 from modiste.evaluation.protocol import Recommender
 from modiste.models.blend import Blend
+from modiste.ranking.hybrid import Hybrid
 from modiste.report.pictures import Picture, PictureFolder
 
 # Kinds of customers: a name, and the fewest and most pieces bought before.
@@ -29,6 +31,14 @@ _KINDS: tuple[tuple[str, int, int | None], ...] = (
 )
 
 _BEFORE = 12
+
+# Of the frame that says which sources proposed what.
+_PROPOSED = {
+    "customer": pl.Int32(),
+    "article": pl.Int32(),
+    "source": pl.String(),
+    "rank": pl.Int64(),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,12 @@ class Recommendation:
     rank, score
         Its place and what it got it by.
     sources
-        Which sources proposed it, and each one's share of the score, largest first.
+        Where a blend recommends: which sources proposed it, and each one's share of the score,
+        largest first.
+    places
+        Where a hybrid recommends: which sources proposed it, and its place in each one's list, the
+        first ones first. None has what was put in to fill a list that the shop's rules had left
+        short.
     bought
         Whether it was bought in the window.
     """
@@ -76,6 +91,7 @@ class Recommendation:
     rank: int
     score: float
     sources: list[tuple[str, float]]
+    places: list[tuple[str, int]]
     bought: bool
 
 
@@ -144,7 +160,8 @@ def make_examples(
     recommender
         What recommends; fitted as of the window's first day.
     blend
-        Says what its sources think of what is recommended; fitted as of the same day.
+        Says what its sources think of what is recommended, where it is the recommender; fitted as
+        of the same day. A hybrid has sources of its own.
     k
         Recommendations a customer.
     n
@@ -167,12 +184,12 @@ def make_examples(
     parts = dataset.engine.map(
         _look_at, partitions, drawn["customer"], recommender, blend, k, label="customers shown"
     )
-    candidates = pl.concat(part.candidates for part in parts)
     seen = _Seen(
         customers=pl.concat(part.customers for part in parts),
         purchases=pl.concat(part.purchases for part in parts),
         labels=labels,
-        candidates=candidates,
+        candidates=pl.concat(part.candidates for part in parts),
+        proposed=pl.concat(part.proposed for part in parts),
         recommended=pl.concat(part.recommended for part in parts),
         weights=blend.weights,
         articles=history.articles,
@@ -188,6 +205,7 @@ class _Part:
     customers: pl.DataFrame
     purchases: pl.DataFrame
     candidates: pl.DataFrame
+    proposed: pl.DataFrame
     recommended: pl.DataFrame
 
 
@@ -199,6 +217,7 @@ class _Seen:
     purchases: pl.DataFrame
     labels: pl.DataFrame
     candidates: pl.DataFrame
+    proposed: pl.DataFrame
     recommended: pl.DataFrame
     weights: Mapping[str, float]
     articles: pl.DataFrame
@@ -210,7 +229,7 @@ class _Seen:
         known = next(_of(self.customers, customer))
         bought = [row["article"] for row in _of(self.labels, customer)]
         ranks = {row["article"]: row["rank"] for row in _of(self.recommended, customer)}
-        shares = self._shares(customer)
+        shares, places = self._shares(customer), self._places(customer)
         return Example(
             customer_id=known["customer_id"],
             age=known["age"],
@@ -227,6 +246,7 @@ class _Seen:
                     row["rank"],
                     row["score"],
                     shares.get(row["article"], []),
+                    places.get(row["article"], []),
                     row["article"] in bought,
                 )
                 for row in _of(self.recommended, customer)
@@ -246,6 +266,13 @@ class _Seen:
                 if part
             ]
         return shares
+
+    def _places(self, customer: int) -> dict[int, list[tuple[str, int]]]:
+        """The place of every candidate of a customer in each source's list, first ones first."""
+        places: dict[int, list[tuple[str, int]]] = {}
+        for row in _of(self.proposed, customer):
+            places.setdefault(row["article"], []).append((row["source"], row["rank"]))
+        return places
 
     def _tile(self, article: int) -> Tile:
         row = self.articles.row(article, named=True)
@@ -298,9 +325,29 @@ def _look_at(
         .group_by("customer", maintain_order=True)
         .head(_BEFORE)
     )
+    blended, proposed = blend.candidates(batch, k), pl.DataFrame(schema=_PROPOSED)
+    if isinstance(recommender, Hybrid):
+        # The hybrid's score is none that the blend's sources have shares of.
+        blended = blended.clear()
+        proposed = _proposed(recommender, batch)
     return _Part(
         batch.customers.select("customer", "customer_id", "age"),
         latest,
-        blend.candidates(batch, k),
+        blended,
+        proposed,
         recommender.recommend(batch, k),
+    )
+
+
+def _proposed(hybrid: Hybrid, batch: CustomerBatch) -> pl.DataFrame:
+    """Columns of ``_PROPOSED``: every place of a candidate in a source's list, first ones first."""
+    order = {source: number for number, source in enumerate(hybrid.generator.sources)}
+    return (
+        hybrid.generator.candidates(batch)
+        .select("customer", "article", *(pl.col(rank_of(name)).alias(name) for name in order))
+        .unpivot(index=["customer", "article"], variable_name="source", value_name="rank")
+        .drop_nulls("rank")
+        .with_columns(order=pl.col("source").replace_strict(order, return_dtype=pl.Int64))
+        .sort("customer", "article", "rank", "order")
+        .select(pl.col(name).cast(dtype) for name, dtype in _PROPOSED.items())
     )

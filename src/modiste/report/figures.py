@@ -14,7 +14,16 @@ from typing import Any
 
 import polars as pl
 
-from modiste.report.results import Group, WindowScores, long_day, long_days, readable
+from modiste.report.ranking import Curve
+from modiste.report.results import (
+    UNION,
+    Group,
+    SourceRecall,
+    WindowScores,
+    long_day,
+    long_days,
+    readable,
+)
 from modiste.report.shop import ShopStatistics
 from modiste.report.training import NetworkTraining
 
@@ -34,11 +43,11 @@ _ROW_HEIGHT = 34
 _PURCHASE_BUCKETS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
 
 
-def plot_text(text: str) -> str:
+def plot_text(text: str, longest: int = _LONGEST_LABEL) -> str:
     """A text of the shop's, to be shown in a plot as it is, and cut where it is long."""
     text = " ".join(text.split())
-    if len(text) > _LONGEST_LABEL:
-        text = text[: _LONGEST_LABEL - 1] + "…"
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
     return html.escape(text, quote=False)
 
 
@@ -148,6 +157,105 @@ def training(network: NetworkTraining) -> list[Plot]:
             _by_epoch(ndcgs, best, "NDCG@10"),
         ),
     ]
+
+
+def found_by_source(found: Sequence[SourceRecall]) -> Figure:
+    """Recall of each source as a bar, the best on top, and within it what it alone finds."""
+    rows = sorted(found, key=lambda row: row.recall)
+    places = list(range(len(rows)))
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [round(value, 6) for value in values],
+                "y": places,
+                "marker": {"color": colour},
+                "hovertemplate": f"%{{x:.1%}} {what}<extra></extra>",
+            }
+            for values, colour, what in (
+                ([row.recall for row in rows], _OTHER, "found"),
+                ([row.adds or 0.0 for row in rows], _ACCENT, "found by no other"),
+            )
+        ],
+        "layout": {
+            "barmode": "overlay",
+            "height": 80 + _ROW_HEIGHT * len(rows),
+            "xaxis": {"tickformat": ".0%", "title": {"text": "recall"}, "rangemode": "tozero"},
+            "yaxis": _rows([_union_text(row.source) for row in rows]),
+        },
+    }
+
+
+def _union_text(source: str) -> str:
+    return "all together" if source == UNION else readable(source)
+
+
+def importance_by_group(
+    groups: Mapping[str, Mapping[str, float]], rankers: Sequence[str]
+) -> Figure:
+    """Importance of each group of features, a bar a ranker, the group that counts most on top."""
+    names = list(groups)[::-1]
+    width = 0.8 / len(rankers)
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [round(groups[name][ranker], 6) for name in names],
+                "y": [row + width * ((len(rankers) - 1) / 2 - place) for row in range(len(names))],
+                "width": width,
+                "marker": {"color": f"var(--s{place + 1})"},
+                "hovertemplate": f"{readable(ranker)}: %{{x:.1%}}<extra></extra>",
+            }
+            for place, ranker in enumerate(rankers)
+        ],
+        "layout": {
+            "height": 80 + max(_ROW_HEIGHT, 22 * len(rankers)) * len(names),
+            "xaxis": {"tickformat": ".0%", "title": {"text": "importance"}},
+            "yaxis": _rows(names, longest=44),
+        },
+    }
+
+
+def weight_curve(curve: Curve, title: str) -> Plot:
+    """MAP of two scorers by the share of the one."""
+    one, other = readable(curve.one), readable(curve.other)
+    best = curve.best
+    sentence = (
+        f"Best with {curve.share[best]:.0%} {one} and {1 - curve.share[best]:.0%} {other}, the "
+        f"large dot: {curve.map[best]:.4f}; with {one} alone {curve.map[-1]:.4f}, with {other} "
+        f"alone {curve.map[0]:.4f}."
+    )
+    points = range(len(curve.share))
+    return (
+        f"curve-{curve.one}-{curve.other}",
+        f"{one} and {other}",
+        sentence,
+        {
+            "data": [
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "x": [round(share, 4) for share in curve.share],
+                    "y": [round(value, 6) for value in curve.map],
+                    "line": {"color": _OTHER, "width": 1.5},
+                    "marker": {
+                        "color": [_ACCENT if point == best else _OTHER for point in points],
+                        "size": [12 if point == best else 5 for point in points],
+                        "opacity": 1,
+                    },
+                    "hovertemplate": f"%{{x:.0%}} {one}: {title} %{{y:.4f}}<extra></extra>",
+                }
+            ],
+            "layout": {
+                "xaxis": {
+                    "tickformat": ".0%",
+                    "title": {"text": f"share of {one}; the rest is {other}"},
+                },
+            },
+        },
+    )
 
 
 def shop_figures(shop: ShopStatistics) -> list[Plot]:
@@ -447,11 +555,11 @@ def _dots(
     }
 
 
-def _rows(names: Sequence[str]) -> Figure:
+def _rows(names: Sequence[str], longest: int = _LONGEST_LABEL) -> Figure:
     """An axis of names, by number: two names may be the same once they are cut."""
     return {
         "tickvals": list(range(len(names))),
-        "ticktext": [plot_text(name) for name in names],
+        "ticktext": [plot_text(name, longest) for name in names],
         "range": [-0.6, len(names) - 0.4],
         "showgrid": False,
         "zeroline": False,

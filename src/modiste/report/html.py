@@ -8,25 +8,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from modiste import __version__
+from modiste.candidates.settings import SEGMENTS
 from modiste.data.manifest import Manifest
 from modiste.engine import atomic_file
-from modiste.report import figures
+from modiste.report import figures, ranking
 from modiste.report.examples import Example
 from modiste.report.pages import Gallery, page_environment, source
 from modiste.report.pictures import LARGEST_BYTES
+from modiste.report.ranking import RankingChoice
 from modiste.report.results import (
+    BLEND,
+    HYBRID,
+    UNION,
+    RankingMetrics,
     RunMetrics,
     WindowScores,
+    few_digits,
     long_day,
     long_days,
     metric_titles,
     readable,
     short_day,
     signed,
+    verdict,
 )
 from modiste.report.shop import ShopStatistics
 from modiste.report.training import NetworkTraining
@@ -63,6 +72,8 @@ class RunReport:
         Number of photographs that were too large to embed.
     trainings
         How the networks were trained, for each recommender that is one.
+    ranking
+        How the ranking was chosen, where there is one.
     """
 
     metrics: RunMetrics
@@ -76,6 +87,7 @@ class RunReport:
     ceiling: float | None = None
     pictures_left_out: int = 0
     trainings: Sequence[NetworkTraining] = ()
+    ranking: RankingChoice | None = None
 
 
 def write_report(target: Path, report: RunReport) -> None:
@@ -106,6 +118,9 @@ def render_report(report: RunReport) -> str:
         "readable": readable,
         "weight": lambda weight: f"{weight:.4g}",
         "colour": lambda position: position % _SOURCE_COLOURS + 1,
+        "verdict": verdict,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+        "figure": lambda figure: few_digits(figure).replace("-", "\N{MINUS SIGN}"),
     }
     metrics, test = report.metrics, report.metrics.test
     names = ["recall", *(f"recall@{depth}" for depth in metrics.settings.recall_at)]
@@ -116,6 +131,9 @@ def render_report(report: RunReport) -> str:
     map_title = titles["average_precision"]
     compared = _compared_by_segment(test, report.chosen)
     used = [name for name, weight in metrics.weights.items() if weight]
+    ranked = metrics.ranking
+    # Sources of a hybrid are more than those of the blend; each keeps its colour.
+    proposing = used if ranked is None else list(dict.fromkeys([*used, *ranked.sources]))
     page = environment.get_template("report.html").render(
         report=report,
         version=__version__,
@@ -131,7 +149,8 @@ def render_report(report: RunReport) -> str:
             for kind in test.models[report.chosen].segments
         },
         windows=[*metrics.validation, test],
-        sources=used,
+        sources=proposing,
+        ranked=None if ranked is None else _ranking_page(report, ranked, map_title),
         search=None if report.trials is None else figures.search(report.trials, map_title),
         moves=[] if report.trials is None else report.trials.filter(pl.col("taken")).to_dicts(),
         training_figures={one.name: figures.training(one) for one in report.trainings},
@@ -146,10 +165,51 @@ def render_report(report: RunReport) -> str:
     return page.replace("/*plotly.js*/", get_plotlyjs(), 1)
 
 
+def _ranking_page(report: RunReport, ranked: RankingMetrics, map_title: str) -> dict[str, Any]:
+    """What the page says of the ranking, by the names that its templates use."""
+    steps = ranking.climb(report.metrics.test, ranked)
+    groups = ranking.importance_by_group(ranked)
+    rankers = list(ranked.rounds)
+    learned = [ranking.window_of(window) for window in ranked.learned_from]
+    first, others = ([], []) if report.ranking is None else ranking.curves(report.ranking)
+    return {
+        "metrics": ranked,
+        "climb": steps,
+        "gain": ranked.gains.get(BLEND),
+        "costs": ranking.costs(steps, ranked, report.metrics.weights, report.timings),
+        "segments": ranking.segments_found(ranked),
+        "segment_words": ranking.SEGMENT_WORDS,
+        "union": UNION,
+        "top_source": ranking.top_source(ranked),
+        "found_figure": figures.found_by_source(
+            [row for row in ranked.candidates if row.segment == "all"]
+        ),
+        "rankers": rankers,
+        "main": ranking.main_ranker(ranked),
+        "groups": groups,
+        "groups_figure": figures.importance_by_group(groups, rankers),
+        "importance_means": ranking.importance_means,
+        "features": ranking.every_feature(ranked),
+        "scorers": ranking.scorers(ranked),
+        "shares": {segment: ranking.shares(of_it) for segment, of_it in ranked.weights.items()},
+        "learners": []
+        if report.ranking is None or set(report.ranking.learners) == set(SEGMENTS)
+        else [ranking.SEGMENT_WORDS[segment] for segment in report.ranking.learners],
+        "watched": ranking.window_of(ranked.watched),
+        "learned_since": min((window.as_of for window in learned), default=None),
+        "curves": [figures.weight_curve(curve, map_title) for curve in first],
+        "other_curves": [figures.weight_curve(curve, map_title) for curve in others],
+        "probability_metrics": ranking.PROBABILITY_METRICS,
+        "rules": [] if report.ranking is None else ranking.rules_in_force(report.ranking.rules),
+        "left_out": ranking.left_out(report.metrics.test, ranked),
+    }
+
+
 def _compared_by_segment(scores: WindowScores, chosen: str) -> list[str]:
-    """The chosen model, the best of the others, and the reference."""
+    """The chosen model, the blend or else the best of the others, and the reference."""
     best_other = next((name for name, _ in scores.best_first() if name != chosen), chosen)
-    return list(dict.fromkeys([chosen, best_other, scores.reference]))
+    other = BLEND if chosen == HYBRID and BLEND in scores.models else best_other
+    return list(dict.fromkeys([chosen, other, scores.reference]))
 
 
 def _reasons(manifest: Manifest) -> list[tuple[str, str, str, int]]:

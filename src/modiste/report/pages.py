@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from modiste.report.pictures import Picture
@@ -26,6 +28,14 @@ def page_environment() -> Environment:
 def source(*names: str) -> str:
     """Style sheets or scripts that lie beside the templates, one after another."""
     return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+
+
+def yaml_text(value: Any) -> str:
+    """A value of a setting, as it stands in a config file, on one line."""
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+    )
+    return text.removesuffix("...\n").strip()  # YAML ends a lone scalar with a line of its own
 
 
 class Gallery:

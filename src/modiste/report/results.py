@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 
 from modiste.data.dataset import Window
 from modiste.evaluation.settings import EvaluationSettings
 
 # What models are ordered by.
 MAIN_METRIC = "average_precision"
+
+# Models that a ranking is looked at beside.
+HYBRID, BLEND = "hybrid", "blend"
+
+# What all sources of candidates together are called among them.
+UNION = "union"
+
+# Names that are more than their words.
+_NAMES = {
+    "sasrec": "SASRec",
+    "gnn": "GNN",
+    "lightgbm": "LightGBM",
+    "tabnet": "TabNet",
+    "logistic": "logistic regression",
+    "blend_of_candidates": "blend of all candidates",
+    "rmse": "RMSE",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "log_loss": "log-loss",
+    "auc": "AUC",
+    "observed": "bought share",
+    "predicted": "predicted share",
+}
 
 
 class Interval(BaseModel):
@@ -21,6 +46,11 @@ class Interval(BaseModel):
     mean: float
     low: float
     high: float
+
+
+def verdict(difference: Interval) -> str:
+    """In one word, whether a difference is beyond chance: "more", "less", or nothing."""
+    return "more" if difference.low > 0 else "less" if difference.high < 0 else ""
 
 
 class Score(Interval):
@@ -66,9 +96,139 @@ class WindowScores(BaseModel):
         """Number of customers that every model was scored on."""
         return next(iter(self.models.values())).customers
 
-    def best_first(self) -> list[tuple[str, ModelScores]]:
-        """Names and scores of the models, by falling MAP."""
-        return sorted(self.models.items(), key=lambda model: -model[1].main.mean)
+    def best_first(self, first: str | None = None) -> list[tuple[str, ModelScores]]:
+        """Names and scores of the models by falling MAP, but one of them ``first`` if it is named.
+
+        Equal ones stay in the order that they were measured in.
+        """
+        return sorted(
+            self.models.items(), key=lambda model: (model[0] != first, -model[1].main.mean)
+        )
+
+
+def _defined(value: Any) -> Any:
+    """Nothing in place of "not a number", which is how an undefined figure is written."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+# A figure that is not defined everywhere, as an AUC where nothing was bought.
+Figure = Annotated[float | None, BeforeValidator(_defined)]
+
+
+class Gain(Interval):
+    """By how much the hybrid's MAP is above another model's, on the same customers."""
+
+    mean: float = Field(validation_alias=AliasChoices("mean", "difference"))
+
+
+class SourceRecall(BaseModel):
+    """What a source of candidates, or the union of all, found of what a segment's customers bought.
+
+    ``adds`` is what the union would lose without the source; ``perfect_map`` is of the union, in
+    the best order.
+    """
+
+    segment: str
+    customers: int
+    source: str
+    recall: float
+    adds: float | None = None
+    perfect_map: float | None = None
+
+
+class SegmentGains(BaseModel):
+    """Every model's MAP in a segment of customers, and what the hybrid's is more."""
+
+    customers: int
+    map: dict[str, float]
+    gains: dict[str, Gain]
+
+
+class ProbabilityFigures(BaseModel):
+    """How well a ranker's scores, as probabilities, foretold what was bought.
+
+    See :class:`modiste.evaluation.probability.ProbabilityScores`.
+    """
+
+    rows: int
+    weight: float
+    observed: float
+    predicted: float
+    mse: float
+    rmse: float
+    mae: float
+    r2: Figure
+    log_loss: float
+    auc: Figure
+    calibration_error: float
+
+
+class FeatureImportance(BaseModel):
+    """How much a feature counts with a ranker; all of a ranker's add up to 1."""
+
+    ranker: str
+    feature: str
+    group: str
+    meaning: str
+    importance: float
+
+
+class RankingMetrics(BaseModel):
+    """What a run's ranking was made of and what it gained.
+
+    Attributes
+    ----------
+    watched, learned_from
+        Windows that lengths of learning and weights were chosen on, and that rankers learned from
+        meanwhile, as ``str(Window)`` writes them.
+    customers
+        Buyers of the watched window whose lists were looked at.
+    rounds
+        How long each ranker learned.
+    weights
+        Of the scorers, by segment of customers.
+    map
+        On the watched window, of each scorer alone and of the hybrid.
+    candidates
+        By segment ("all" first) and source, and the union of all.
+    gains
+        By every other model of the test window.
+    segments
+        The same for each segment of customers; a run of an earlier version has none.
+    probability
+        By ranker.
+    importance
+        By ranker, the most important features first.
+    """
+
+    watched: str
+    learned_from: list[str]
+    customers: int
+    rounds: dict[str, int]
+    weights: dict[str, dict[str, float]]
+    map: dict[str, float]
+    candidates: list[SourceRecall]
+    gains: dict[str, Gain]
+    segments: dict[str, SegmentGains] = {}
+    probability: dict[str, ProbabilityFigures]
+    importance: list[FeatureImportance]
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources of candidates."""
+        return list(dict.fromkeys(row.source for row in self.candidates if row.source != UNION))
+
+    def found(self, source: str, segment: str = "all") -> SourceRecall | None:
+        """What a source found of a segment's purchases."""
+        return next(
+            (row for row in self.candidates if (row.source, row.segment) == (source, segment)),
+            None,
+        )
+
+    def strongest(self, ranker: str, n: int | None = None) -> list[FeatureImportance]:
+        """The ``n`` features that count most with a ranker; None: all."""
+        own = [row for row in self.importance if row.ranker == ranker]
+        return sorted(own, key=lambda row: -row.importance)[:n]
 
 
 class Submission(BaseModel):
@@ -83,6 +243,7 @@ class RunMetrics(BaseModel):
     submission: Submission
     recommender: str = "blend"
     weights: dict[str, float]
+    ranking: RankingMetrics | None = None
     test: WindowScores
     validation: list[WindowScores]
     settings: EvaluationSettings
@@ -106,8 +267,8 @@ def metric_titles(k: int, names: Sequence[str]) -> dict[str, str]:
 
 
 def readable(name: str) -> str:
-    """A model's, stage's or source's name in words."""
-    return name.replace("_", " ").replace("co visitation", "co-visitation")
+    """The name of a model, a stage, a source or a figure in words."""
+    return _NAMES.get(name, name.replace("_", " ").replace("co visitation", "co-visitation"))
 
 
 def long_day(day: date) -> str:
@@ -130,6 +291,13 @@ def long_days(window: Window) -> str:
     if first.year == last.year:
         return f"{first.day} {first:%B} – {long_day(last)}"
     return f"{long_day(first)} – {long_day(last)}"
+
+
+def few_digits(figure: float | None) -> str:
+    """A figure to four digits, a large one as a whole number; a dash where it is not defined."""
+    if figure is None:
+        return "–"
+    return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:#.4g}"
 
 
 def signed(value: float) -> str:

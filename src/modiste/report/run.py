@@ -13,6 +13,7 @@ from modiste.models.blend import Blend
 from modiste.report.examples import make_examples
 from modiste.report.html import RunReport, write_report
 from modiste.report.pictures import PictureFolder
+from modiste.report.ranking import RankingChoice
 from modiste.report.results import RunMetrics
 from modiste.report.shop import shop_statistics
 from modiste.report.training import NetworkTraining
@@ -33,6 +34,7 @@ def write_run_report(
     seed: int,
     ceiling: float | None = None,
     trainings: Sequence[NetworkTraining] = (),
+    ranking: RankingChoice | None = None,
 ) -> None:
     """Write ``report.html``.
 
@@ -64,6 +66,8 @@ def write_run_report(
         Expected MAP of the best possible recommendations, where the truth is known.
     trainings
         How the networks were trained, for each recommender that is one.
+    ranking
+        How the ranking was chosen, where there is one.
     """
     pictures = PictureFolder(images)
     examples = make_examples(
@@ -89,6 +93,7 @@ def write_run_report(
             chosen=metrics.recommender,
             ceiling=ceiling,
             trainings=trainings,
+            ranking=ranking,
             pictures_left_out=len(pictures.too_large),
         ),
     )
