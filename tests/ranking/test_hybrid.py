@@ -63,7 +63,7 @@ def test_without_cascade_all_candidates_are_scored_by_all(small_shop: Dataset) -
     for cascade in (3, 1_000):
         settings_ = ALL_RANKERS.model_copy(update={"cascade": cascade})
         hybrid = drawn_hybrid(settings=settings_).fit(history)
-        orders[cascade] = hybrid.orders(batch, hybrid.rows(batch), 12)
+        orders[cascade] = hybrid.orders(batch, hybrid.scores(batch, hybrid.rows(batch)), 12)
     assert_frame_equal(orders[1_000][HYBRID], orders[1_000][WITHOUT_CASCADE])
     assert_frame_equal(orders[3][WITHOUT_CASCADE], orders[1_000][WITHOUT_CASCADE])
     assert not orders[3][HYBRID].equals(orders[1_000][HYBRID])
@@ -74,7 +74,7 @@ def test_the_orders_are_of_the_same_candidates(small_shop: Dataset) -> None:
     batch = history.partitions[0].read()
     hybrid = drawn_hybrid().fit(history)
     rows = hybrid.rows(batch)
-    orders = hybrid.orders(batch, rows, 1_000)
+    orders = hybrid.orders(batch, hybrid.scores(batch, rows), 1_000)
     assert orders.keys() == {HYBRID, BY_BLEND, *hybrid.rankers, WITHOUT_CASCADE}
     pairs = rows.select("customer", "article").sort("customer", "article")
     for name, frame in orders.items():
@@ -96,7 +96,7 @@ def test_rules_are_the_last_word(small_shop: Dataset) -> None:
     assert shown.group_by("customer").len()["len"].min() == 8
     sections = shown.join(history.articles.select("article", "section_name"), on="article")
     assert sections.group_by("customer", "section_name").len()["len"].max() == 2
-    orders = hybrid.orders(batch, hybrid.rows(batch), 8)
+    orders = hybrid.orders(batch, hybrid.scores(batch, hybrid.rows(batch)), 8)
     assert_frame_equal(orders[HYBRID], shown)
     assert first in orders[WITHOUT_RULES]["article"]
 

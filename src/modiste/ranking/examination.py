@@ -85,7 +85,8 @@ def _examine_partition(
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in hybrid.rankers}
     for block in blocks(batch):
         rows = hybrid.rows(block)
-        for name, frame in hybrid.orders(block, rows, k).items():
+        scored = hybrid.scores(block, rows)
+        for name, frame in hybrid.orders(block, scored, k).items():
             orders.setdefault(name, []).append(frame.select(list(RECOMMENDATIONS)))
         ranks = [rank_of(source) for source in hybrid.generator.sources]
         proposed = rows.select("customer", "article", *ranks, candidate=pl.lit(value=True))
@@ -101,8 +102,8 @@ def _examine_partition(
             maintain_order="left",
         )
         bought.append(marked["hit"].fill_null(value=False).to_numpy())
-        for name, ranker in hybrid.rankers.items():
-            scores[name].append(ranker.score(rows))
+        for name in hybrid.rankers:
+            scores[name].append(scored[name].to_numpy())
     return Examination(
         {name: pl.concat(frames) for name, frames in orders.items()},
         pl.concat(found),

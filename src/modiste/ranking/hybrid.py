@@ -88,7 +88,8 @@ class Hybrid:
     @property
     def weighted(self) -> list[str]:
         """The scorers with a weight for any customer."""
-        return [name for name in self.scorers if name in self._weighted]
+        used = {name for of_it in self.weights.values() for name, weight in of_it.items() if weight}
+        return [name for name in self.scorers if name in used]
 
     def fit(self, history: History) -> Self:
         """Fit the sources and the features; the rankers stay what they are.
@@ -109,22 +110,21 @@ class Hybrid:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` candidates with the highest weighted sum of scores that the rules allow."""
-        return pl.concat(
-            self.first(block, self._scored_in_cascade(block, self.rows(block)), k).select(
-                list(RECOMMENDATIONS)
-            )
-            for block in blocks(batch)
-        )
+        found = []
+        for block in blocks(batch):
+            scored = comparable(self.scores_in_cascade(block, self.rows(block)), self.weighted)
+            found.append(self.first(block, self.combined(scored), k).select(list(RECOMMENDATIONS)))
+        return pl.concat(found)
 
-    def orders(self, batch: CustomerBatch, rows: pl.DataFrame, k: int) -> dict[str, pl.DataFrame]:
+    def orders(self, batch: CustomerBatch, scores: pl.DataFrame, k: int) -> dict[str, pl.DataFrame]:
         """What each scorer alone, and all together, would recommend of the same candidates.
 
         Parameters
         ----------
         batch
             Some customers, no more than their candidates fit into memory.
-        rows
-            As :meth:`rows` gives them for the batch.
+        scores
+            As :meth:`scores` gives them for all of the batch's candidates.
         k
             Recommendations a customer.
 
@@ -134,14 +134,21 @@ class Hybrid:
         ``blend_of_candidates``; each ranker; and, where it makes a difference, the hybrid with slow
         rankers' scores of all candidates, and the hybrid without rules.
         """
-        scored = comparable(self._scored(batch, rows, self.scorers), self.scorers)
-        in_cascade = self._scored_in_cascade(batch, rows)
+        scored = comparable(scores, self.scorers)
+        slow = [name for name in self.weighted if name in SLOW]
+        seen = self._first_of_cascade(scores) if slow else pl.lit(value=True)
+        in_cascade = self.combined(
+            comparable(
+                scores.with_columns(pl.when(seen).then(pl.col(name)).alias(name) for name in slow),
+                self.weighted,
+            )
+        )
         orders = {
             HYBRID: self.first(batch, in_cascade, k),
             BY_BLEND: rank_by_score(_alone(scored, BLEND_SCORER), k),
             **{name: rank_by_score(_alone(scored, name), k) for name in self.rankers},
         }
-        if self._weighted & SLOW:
+        if slow:
             orders[WITHOUT_CASCADE] = self.first(batch, self.combined(scored), k)
         if self._article_rules is not None:
             orders[WITHOUT_RULES] = rank_by_score(in_cascade, k)
@@ -188,48 +195,78 @@ class Hybrid:
             raise damaged(folder, "hybrid", error, "fit it anew") from error
         return hybrid
 
-    @property
-    def _weighted(self) -> set[str]:
-        """Scorers with a weight for any customer."""
-        return {name for of_it in self.weights.values() for name, weight in of_it.items() if weight}
+    def scores(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
+        """What every scorer says of every candidate of a batch.
 
-    def _scored(self, batch: CustomerBatch, rows: pl.DataFrame, scorers: list[str]) -> pl.DataFrame:
-        """``customer``, ``article``, ``segment`` and the scores; the rows keep their order."""
-        scores = score_rows(rows, self.rankers, self.generator.models.weights, scorers)
-        return scores.join(
-            segment_of_customers(batch), on="customer", how="left", maintain_order="left"
-        )
+        Returns
+        -------
+        ``customer``, ``article``, ``segment`` and a column for each of :attr:`scorers`, on its own
+        scale; the rows keep their order.
+        """
+        blend = self.generator.models.weights
+        return _with_segments(score_rows(rows, self.rankers, blend, self.scorers), batch)
 
     def scores_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
         """What each scorer with a weight says of candidates, as :meth:`recommend` asks them.
 
         Parameters
         ----------
-        batch, rows
-            As for :meth:`orders`.
+        batch
+            The customers.
+        rows
+            As :meth:`rows` gives them for the batch.
 
         Returns
         -------
         ``customer``, ``article``, ``segment`` and, in the order of the rows, a column for each of
-        :attr:`weighted`, on its own scale: null where it has not scored the candidate. Slow rankers
-        score the first candidates alone.
+        :attr:`weighted`, on its own scale: null where it has not scored the candidate. A scorer is
+        asked about the customers in whose segment it has a weight, a slow one about the first of
+        their candidates alone.
         """
-        fast = [name for name in self.weighted if name not in SLOW]
+        scored = _with_segments(rows.select("customer", "article"), batch)
         slow = [name for name in self.weighted if name in SLOW]
-        scored = self._scored(batch, rows, fast)
+        before = self._weights_before_cascade() if slow else self.weights
+        for name in self.scorers:
+            if name not in slow and any(of_it.get(name) for of_it in before.values()):
+                asked = _has_weight(scored, before, name)
+                scored = self._scored_by(name, scored, rows, asked)
         if slow:
-            place = pl.col("score").rank("ordinal", descending=True).over("customer")
-            order = self.combined(comparable(scored, fast)).with_columns(place=place)
-            few = rows.filter(order["place"] <= self.settings.cascade)
-            slowly = score_rows(few, self.rankers, {}, slow)
-            scored = scored.join(
-                slowly, on=["customer", "article"], how="left", maintain_order="left"
-            )
+            first = scored.select(self._first_of_cascade(scored)).to_series()
+            for name in slow:
+                asked = first & _has_weight(scored, self.weights, name)
+                scored = self._scored_by(name, scored, rows, asked)
         return scored
 
-    def _scored_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
-        """``customer``, ``article`` and ``score``, of all scorers together."""
-        return self.combined(comparable(self.scores_in_cascade(batch, rows), self.weighted))
+    def _weights_before_cascade(self) -> dict[str, dict[str, float]]:
+        """The weights of all but the slow rankers; the blend's where a segment has no other."""
+        fast = {
+            segment: {name: weight for name, weight in of_it.items() if name not in SLOW}
+            for segment, of_it in self.weights.items()
+        }
+        return {
+            segment: of_it if any(of_it.values()) else {BLEND_SCORER: 1.0}
+            for segment, of_it in fast.items()
+        }
+
+    def _scored_by(
+        self, scorer: str, scored: pl.DataFrame, rows: pl.DataFrame, asked: pl.Series
+    ) -> pl.DataFrame:
+        """Add the column of a scorer: its scores of the rows asked about, null elsewhere."""
+        some = rows.filter(asked)
+        scores = score_rows(some, self.rankers, self.generator.models.weights, [scorer])[scorer]
+        place = pl.when(asked).then(asked.cast(pl.UInt32).cum_sum() - 1)
+        return scored.with_columns(scores.gather(scored.select(place).to_series()).alias(scorer))
+
+    def _first_of_cascade(self, scored: pl.DataFrame) -> pl.Expr:
+        """Whether a row is among the first of its list, by all but the slow rankers."""
+        weights = self._weights_before_cascade()
+        used = {name for of_it in weights.values() for name, weight in of_it.items() if weight}
+        fast = [name for name in self.scorers if name in used]
+        score = combine(comparable(scored, fast), weights).alias("score")
+        places = scored.select("customer", score).select(
+            pl.col(score.name).rank("ordinal", descending=True).over("customer")
+        )
+        return pl.lit(places.to_series()) <= self.settings.cascade
 
     def combined(self, scored: pl.DataFrame) -> pl.DataFrame:
         """``customer``, ``article`` and ``score``, by the weights of the scorers that there are.
@@ -265,6 +302,18 @@ class Hybrid:
 def holds_hybrid(folder: Path) -> bool:
     """Whether a folder is one that :meth:`Hybrid.save` wrote."""
     return (folder / _SETTINGS).is_file()
+
+
+def _has_weight(scored: pl.DataFrame, weights: Weights, scorer: str) -> pl.Series:
+    """Whether a scorer has a weight in the segment of each row's customer."""
+    segments = [segment for segment, of_it in weights.items() if of_it.get(scorer)]
+    return scored["segment"].cast(pl.String).is_in(segments)
+
+
+def _with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
+    """The rows in their order, with a column ``segment`` of their customers."""
+    segments = segment_of_customers(batch)
+    return rows.join(segments, on="customer", how="left", maintain_order="left")
 
 
 def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:
