@@ -49,8 +49,9 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# One thread a process: two processes whose threads wait for each other are slower than one.
 unit: $(VENV)/.dev
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 format: $(VENV)/.dev ## Put the sources into the house's style
 	$(BIN)/ruff check --fix .

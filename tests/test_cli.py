@@ -145,7 +145,7 @@ def test_days_that_the_data_does_not_have(shop: Path, tmp_path: Path) -> None:
     for as_of, message in (
         ("1990-01-01", "nothing is known before 1990-01-01"),
         ("2020-07-01", "nothing is known before 2020-07-01"),
-        ("2020-07-02", "no days to choose settings on"),
+        ("2020-07-02", "too few days for rankers to learn from"),
         ("2030-01-01", "nothing was sold in the 28 days before 2030-01-01"),
     ):
         text = refused("run", "--data", shop, "--out", out, "--as-of", as_of, *SMALL)

@@ -361,7 +361,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_earlier_result(
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=False
     ).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,6 +15,9 @@ from modiste.errors import ModisteError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+# Seconds to wait, one after the other, for the scheduler to miss a worker that died.
+_SCATTER_AGAIN_AFTER = (0.5, 2.0, 5.0)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -143,9 +148,7 @@ def _map_on_cluster(
 ) -> list[Result]:
     from distributed import as_completed
 
-    # Each in a list of its own: scattered alone, a dict or list would be taken apart, and a dict's
-    # keys taken for names of data on the cluster, where those of two calls collide.
-    arguments = [client.scatter([value], broadcast=True, hash=False)[0] for value in shared]
+    arguments = [_scatter(client, value) for value in shared]
     # The scheduler itself runs a task again elsewhere when its worker dies; an error raised by the
     # function is final.
     futures = [client.submit(function, item, *arguments, pure=False) for item in items]
@@ -160,3 +163,19 @@ def _map_on_cluster(
     finally:
         client.cancel(futures)
     return results
+
+
+def _scatter(client: Client, value: Any) -> Any:
+    """Send a value to every worker; give what stands for it in calls.
+
+    A task that loses its worker is run again by the scheduler, a scatter is not.
+    """
+    from distributed.comm.core import CommClosedError
+
+    for seconds in _SCATTER_AGAIN_AFTER:
+        # In a list of its own: scattered alone, a dict or list would be taken apart, and a dict's
+        # keys taken for names of data on the cluster, where those of two calls collide.
+        with suppress(CommClosedError):
+            return client.scatter([value], broadcast=True, hash=False)[0]
+        time.sleep(seconds)
+    return client.scatter([value], broadcast=True, hash=False)[0]
