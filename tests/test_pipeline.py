@@ -28,7 +28,7 @@ from modiste.pipeline import STAGES, RunResult, evaluate_submission, run_pipelin
 
 # Several partitions and several blocks a file, so that order and workers could matter.
 SETTINGS = (
-    "ingest.partition_customers=700",
+    "ingest.partition_customers=1500",
     "ingest.block_bytes=1000000",
     "evaluation.resamples=50",
     "report.customers=4",
@@ -50,7 +50,7 @@ SETTINGS = (
     "models.gnn.training.epochs=2",
     "models.gnn.training.checkpoint_steps=5",
     "models.weights.gnn=1",
-    "ranking.windows=2",
+    "ranking.windows=1",
     "ranking.watched=500",
     "ranking.lightgbm.rounds=40",
 )
