@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,8 +15,7 @@ from modiste.errors import ModisteError
 if TYPE_CHECKING:
     from distributed import Client
 
-# Seconds to wait, one after the other, for the scheduler to miss a worker that died.
-_SCATTER_AGAIN_AFTER = (0.5, 2.0, 5.0)
+_LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -146,9 +144,13 @@ def _map_on_cluster(
     shared: tuple[Any, ...],
     label: str,
 ) -> list[Result]:
+    from dask import config as dask_config
     from distributed import as_completed
 
-    arguments = [_scatter(client, value) for value in shared]
+    # Tasks and not scattered data, which is lost with the worker that holds it, and waits for ever
+    # for one that dies while it is sent there.
+    with dask_config.set({_LARGE_GRAPH: "1PB"}):  # the values are what makes it large, on purpose
+        arguments = [client.submit(_Shared(value).get, pure=False) for value in shared]
     # The scheduler itself runs a task again elsewhere when its worker dies; an error raised by the
     # function is final.
     futures = [client.submit(function, item, *arguments, pure=False) for item in items]
@@ -165,17 +167,12 @@ def _map_on_cluster(
     return results
 
 
-def _scatter(client: Client, value: Any) -> Any:
-    """Send a value to every worker; give what stands for it in calls.
+@dataclass(frozen=True)
+class _Shared:
+    """A value that Dask does not look into: of a list or dict it would make tasks of its own."""
 
-    A task that loses its worker is run again by the scheduler, a scatter is not.
-    """
-    from distributed.comm.core import CommClosedError
+    value: Any
 
-    for seconds in _SCATTER_AGAIN_AFTER:
-        # In a list of its own: scattered alone, a dict or list would be taken apart, and a dict's
-        # keys taken for names of data on the cluster, where those of two calls collide.
-        with suppress(CommClosedError):
-            return client.scatter([value], broadcast=True, hash=False)[0]
-        time.sleep(seconds)
-    return client.scatter([value], broadcast=True, hash=False)[0]
+    def get(self) -> Any:
+        """The value, where a task asks for it."""
+        return self.value
