@@ -12,6 +12,7 @@ from modiste.candidates.settings import CandidateSettings, segment_of_customers
 from modiste.data.dataset import Dataset, Window
 from modiste.evaluation.splits import RankerWindows
 from modiste.models.blend import Artifacts, BlendSettings
+from modiste.ranking.rows import RankingRows
 from modiste.ranking.rules import Rules
 from modiste.ranking.settings import RankingSettings, Segment
 from modiste.ranking_stages import RankingParts, write_rows
@@ -26,7 +27,7 @@ def rows_learned_from(
     parts = RankingParts(
         BlendSettings(),
         CandidateSettings(),
-        RankingSettings(segments=segments),
+        RankingSettings(rankers=("logistic",), segments={"logistic": segments}),
         Rules(),
         Artifacts(),
     )
@@ -60,3 +61,23 @@ def test_where_none_of_them_bought_all_others_are_learned_from(
 ) -> None:
     found, _ = rows_learned_from(small_shop, (segment,), tmp_path / "some")
     assert found["bought"].any()
+
+
+def test_each_ranker_learns_from_its_own_segments(small_shop: Dataset, tmp_path: Path) -> None:
+    frame, _ = rows_learned_from(small_shop, ("cold", "lately", "earlier"), tmp_path / "all")
+    rows = RankingRows((), frame)
+    lately = rows.of_segments(["lately"]).frame
+    assert_frame_equal(lately, frame.filter(pl.col("segment") == "lately"))
+    assert rows.of_segments(["lately", "cold", "earlier"]).frame.equals(frame)
+    # Who bought nothing teaches nothing.
+    nothing = RankingRows((), frame.with_columns(bought=False))
+    assert nothing.of_segments(["lately"]).frame.equals(nothing.frame)
+
+
+def test_a_ranker_that_is_not_named_learns_from_all() -> None:
+    ranking = RankingSettings(segments={"lightgbm": ("lately",)})
+    assert ranking.segments_of("lightgbm") == ("lately",)
+    assert set(ranking.segments_of("logistic")) == {"cold", "lately", "earlier"}
+    assert ranking.segments_learned_from == {"cold", "lately", "earlier"}
+    only = RankingSettings(rankers=("lightgbm",), segments={"lightgbm": ("lately",)})
+    assert only.segments_learned_from == {"lately"}

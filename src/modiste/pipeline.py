@@ -643,7 +643,7 @@ def report(
             trials=pl.read_parquet(ranking.choice / ranking_stages.TRIALS),
             rules=config.rules,
             cascade=config.ranking.cascade,
-            learners=config.ranking.segments,
+            learners={name: config.ranking.segments_of(name) for name in config.ranking.rankers},
         ),
         trainings=[]
         if trained is None

@@ -15,7 +15,7 @@ date before all of them (:mod:`modiste.training_stages`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -246,7 +246,7 @@ def write_rows(dataset: Dataset, windows: RankerWindows, parts: RankingParts, fo
         ) -> pl.DataFrame:
             labels = purchases_of_some(dataset, window, customers, ranking.seed)
             if negatives is not None:
-                labels = _learned_from(history, labels, ranking.segments)
+                labels = _learned_from(history, labels, ranking.segments_learned_from)
             rows_of_window(
                 dataset,
                 window,
@@ -290,12 +290,13 @@ def choose_ranking(
     """
     watched = _read(rows, [_WATCHED])
     labels, segments = (pl.read_parquet(rows / name) for name in (_LABELS, _SEGMENTS))
-    asked = _asked(watched, _of_segments(segments, parts.ranking.segments))
     learning = _read(rows, [_file_of(window) for window in windows.before])
     rankers = make_rankers(parts.ranking)
     for name, ranker in rankers.items():
-        say(f"modiste: {name} learns from {learning.frame.height:,} rows")
-        ranker.fit(learning, asked, checkpoints=_made(checkpoints / name))
+        segments_of_it = parts.ranking.segments_of(name)
+        learned, asked = (some.of_segments(segments_of_it) for some in (learning, watched))
+        say(f"modiste: {name} learns from {learned.frame.height:,} rows")
+        ranker.fit(learned, asked, checkpoints=_made(checkpoints / name))
     scorers = scorers_of(rankers, parts.generator().sources)
     raw = score_rows(watched.frame, rankers, parts.models.weights, scorers)
     bought = watched.frame[LABEL].to_numpy()
@@ -348,8 +349,9 @@ def learn_ranking(
     )
     counted = []
     for name, ranker in rankers.items():
-        say(f"modiste: {name} learns from {learning.frame.height:,} rows")
-        ranker.fit(learning, rounds=rounds[name], checkpoints=_made(checkpoints / name))
+        learned = learning.of_segments(parts.ranking.segments_of(name))
+        say(f"modiste: {name} learns from {learned.frame.height:,} rows")
+        ranker.fit(learned, rounds=rounds[name], checkpoints=_made(checkpoints / name))
         counted.append(
             ranker.importance()
             .join(meanings, on="feature")
@@ -369,27 +371,17 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _asked(watched: RankingRows, customers: pl.DataFrame) -> RankingRows:
-    """The lists of some customers, or all where nothing of those lists was bought."""
-    frame = watched.frame.join(customers, on="customer", how="semi", maintain_order="left")
-    return RankingRows(watched.features, frame) if frame[LABEL].any() else watched
-
-
 def _segments_of(history: History, labels: pl.DataFrame) -> pl.DataFrame:
     """Each buyer's segment as of the window's date: ``customer`` and ``segment``."""
     return pl.concat(history.map(_segments, labels["customer"].unique(), label="segments"))
 
 
-def _of_segments(segments: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
-    """Those customers who are in the wanted segments, or all where nobody is."""
-    found = segments.filter(pl.col("segment").cast(pl.String).is_in(list(wanted)))
-    return segments if found.is_empty() else found
-
-
-def _learned_from(history: History, labels: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
-    """The purchases of the customers that rankers learn from."""
-    customers = _of_segments(_segments_of(history, labels), wanted)
-    return labels.join(customers, on="customer", how="semi", maintain_order="left")
+def _learned_from(history: History, labels: pl.DataFrame, wanted: Collection[str]) -> pl.DataFrame:
+    """The purchases of the customers in some segments, or of all where none of those bought."""
+    segments = _segments_of(history, labels)
+    customers = segments.filter(pl.col("segment").cast(pl.String).is_in(list(wanted)))
+    found = labels.join(customers, on="customer", how="semi", maintain_order="left")
+    return labels if found.is_empty() else found
 
 
 def _segments(partition: Partition, customers: pl.Series) -> pl.DataFrame:

@@ -141,10 +141,14 @@ class SmallRun:
             ranking=None
             if self.hybrid is None
             else RankingChoice(
-                CURVES, TRIED_WEIGHTS, rules or RULES, self.hybrid.settings.cascade, ("lately",)
+                CURVES, TRIED_WEIGHTS, rules or RULES, self.hybrid.settings.cascade, LEARNERS
             ),
         )
         return target.read_text(encoding="utf-8")
+
+
+# Of whom each ranker learned.
+LEARNERS = {"tabnet": ("lately",), "lightgbm": ("lately", "earlier")}
 
 
 @pytest.fixture(scope="session")

@@ -265,7 +265,7 @@ def test_how_scores_are_weighed(text: str) -> None:
     said = words(weights)
     assert "were chosen on 17–23 July 2020 with 17 customers" in said
     assert "learned from 1 earlier window, since 10 July 2020" in said
-    assert "They learn from customers who bought in the last 30 days" in said
+    assert "TabNet from customers who bought in the last 30 days; LightGBM from" in said
     assert "2 weights were tried, 1 taken" in said
     assert "Best with 50% blend and 50% LightGBM, the large dot: 0.3000" in said
     (trace,) = drawn(text, "curve-blend-lightgbm")["data"]

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from modiste.candidates.generator import CandidateGenerator
+from modiste.candidates.settings import segment_of_customers
 from modiste.data.dataset import CustomerBatch, Dataset, Partition, Window
 from modiste.ranking.features.builder import FeatureBuilder
-from modiste.ranking.rows import LABEL, WEIGHT
+from modiste.ranking.rows import LABEL, SEGMENT, WEIGHT
 
 # Customers whose candidates are made and described at once: some 1.6 million rows of them.
 _CUSTOMERS_IN_A_BLOCK = 8_192
@@ -86,14 +87,14 @@ def _rows_of_partition(
         rows = generator.candidates(block).join(
             bought, on=["customer", "article"], how="left", maintain_order="left"
         )
-        rows = rows.with_columns(
-            pl.col(LABEL).fill_null(False), pl.lit(1.0, pl.Float32).alias(WEIGHT)
-        )
+        rows = rows.join(
+            segment_of_customers(block), on="customer", how="left", maintain_order="left"
+        ).with_columns(pl.col(LABEL).fill_null(False), pl.lit(1.0, pl.Float32).alias(WEIGHT))
         if negatives is not None:
             rows = _some_negatives(rows, negatives, rng)
         features = builder.build(block, rows)
         keyed = rows.select(
-            pl.lit(number, pl.Int16).alias("window"), "customer", "article", LABEL, WEIGHT
+            pl.lit(number, pl.Int16).alias("window"), "customer", "article", SEGMENT, LABEL, WEIGHT
         )
         found.append(keyed.hstack(features.drop("customer", "article")))
     return pl.concat(found)

@@ -29,6 +29,7 @@ def _logistic(settings: RankingSettings) -> Ranker:
 
 RANKERS: dict[RankerName, Callable[[RankingSettings], Ranker]] = {
     "lightgbm": _lightgbm,
+    "lightgbm_known": _lightgbm,
     "tabnet": _tabnet,
     "logistic": _logistic,
 }

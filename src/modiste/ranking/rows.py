@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ KEYS: dict[str, pl.DataType] = {
     "customer": pl.Int32(),
     "article": pl.Int32(),
 }
+SEGMENT = "segment"
 LABEL = "bought"
 WEIGHT = "weight"
 
@@ -54,9 +55,9 @@ class RankingRows:
     features
         In the order of a ranker's input.
     frame
-        Sorted by (window, customer, article). The columns of ``KEYS``; ``bought`` (Boolean) and
-        ``weight`` (Float32: of how many rows this one stands for, where some were left out) only
-        where rankers learn from it; and the features' columns.
+        Sorted by (window, customer, article). The columns of ``KEYS`` and the features'; only
+        where rankers learn from it ``bought`` (Boolean) and ``weight`` (Float32: of how many rows
+        this one stands for, where some were left out), and ``segment`` where that is asked for.
     """
 
     features: tuple[Feature, ...]
@@ -71,6 +72,11 @@ class RankingRows:
         """Number of rows of each list, in the order of the rows."""
         sizes = self.frame.select(pl.struct(LIST_KEYS).rle().struct.field("len")).to_series()
         return sizes.to_numpy().astype(np.int64)
+
+    def of_segments(self, segments: Collection[str]) -> RankingRows:
+        """The lists of customers of some segments; all, where nothing of those was bought."""
+        frame = self.frame.filter(pl.col(SEGMENT).cast(pl.String).is_in(list(segments)))
+        return RankingRows(self.features, frame) if frame[LABEL].any() else self
 
     def without_groups(self, groups: Sequence[str]) -> RankingRows:
         """The same rows without the features of some groups."""

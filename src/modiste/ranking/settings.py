@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,7 +12,7 @@ from modiste.ranking.lightgbm_settings import LightGBMSettings
 from modiste.ranking.logistic_settings import LogisticSettings
 from modiste.ranking.tabnet.settings import TabNetSettings
 
-RankerName = Literal["lightgbm", "tabnet", "logistic"]
+RankerName = Literal["lightgbm", "lightgbm_known", "tabnet", "logistic"]
 
 # The blend of the recommenders, as one scorer of candidates among others.
 BLEND_SCORER = "blend"
@@ -45,13 +45,18 @@ class RankingSettings(BaseModel):
             "enabled, which has to be older than all of them."
         ),
     )
-    segments: tuple[Segment, ...] = Field(
-        default=("lately",),
-        min_length=1,
+    segments: dict[RankerName, Annotated[tuple[Segment, ...], Field(min_length=1)]] = Field(
+        default={
+            "lightgbm": ("lately",),
+            "lightgbm_known": ("lately", "earlier"),
+            "tabnet": ("lately",),
+            "logistic": ("lately",),
+        },
         description=(
-            "Customers that rankers learn from: cold, lately, earlier. Those who bought lately "
-            "have most of the score, and trees that have to order the others' lists, too, order "
-            "theirs worse. Where none of these bought anything, all others are learned from."
+            "Customers that each ranker learns from: cold, lately, earlier; all, where it is not "
+            "named. Those who bought lately have most of the score, and trees that have to order "
+            "the others' lists, too, order theirs worse. Where none of these bought anything, all "
+            "others are learned from."
         ),
     )
     customers: Annotated[int, Field(ge=1)] = Field(
@@ -66,9 +71,12 @@ class RankingSettings(BaseModel):
         description="Customers of the validation window whose whole lists are looked at, at most.",
     )
     rankers: tuple[RankerName, ...] = Field(
-        default=("lightgbm", "logistic"),
+        default=("lightgbm", "lightgbm_known", "logistic"),
         min_length=1,
-        description="Which rankers learn: lightgbm, tabnet, logistic.",
+        description=(
+            "Which rankers learn: lightgbm, lightgbm_known (the same trees, of all who bought "
+            "before), tabnet, logistic."
+        ),
     )
     lightgbm: LightGBMSettings = Field(
         default=LightGBMSettings(), description="Gradient-boosted trees."
@@ -92,7 +100,7 @@ class RankingSettings(BaseModel):
             # In the blend, one's own articles are so far above all others that a greater weight
             # would leave no other order of them than its own.
             "lately": {BLEND_SCORER: 0.05, "lightgbm": 1.0},
-            "earlier": {BLEND_SCORER: 1.0, "lightgbm": 1.0},
+            "earlier": {BLEND_SCORER: 0.5, "lightgbm_known": 1.0},
         },
         description=(
             "Weights of the scorers by segment of customers, where the measured choice starts: "
@@ -108,11 +116,21 @@ class RankingSettings(BaseModel):
         default=0, description="Seed of the draws of customers and negatives."
     )
 
+    @property
+    def segments_learned_from(self) -> set[str]:
+        """Segments whose customers some ranker learns from."""
+        return {segment for name in self.rankers for segment in self.segments_of(name)}
+
+    def segments_of(self, ranker: str) -> tuple[str, ...]:
+        """Segments whose customers a ranker learns from."""
+        named = {str(name): segments for name, segments in self.segments.items()}
+        return named.get(ranker, SEGMENTS)
+
     @model_validator(mode="after")
     def _weights_name_segments_and_scorers(self) -> Self:
         if set(self.weights) != set(SEGMENTS):
             raise ValueError(f"weights are of the segments {', '.join(SEGMENTS)}")
-        known = (BLEND_SCORER, "lightgbm", "tabnet", "logistic", *NETWORK_SCORERS)
+        known = (BLEND_SCORER, *get_args(RankerName), *NETWORK_SCORERS)
         for segment, of_segment in self.weights.items():
             unknown = of_segment.keys() - set(known)
             if unknown:

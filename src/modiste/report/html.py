@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from modiste import __version__
-from modiste.candidates.settings import SEGMENTS
 from modiste.data.manifest import Manifest
 from modiste.engine import atomic_file
 from modiste.report import figures, ranking
@@ -192,9 +191,7 @@ def _ranking_page(report: RunReport, ranked: RankingMetrics, map_title: str) -> 
         "features": ranking.every_feature(ranked),
         "scorers": ranking.scorers(ranked),
         "shares": {segment: ranking.shares(of_it) for segment, of_it in ranked.weights.items()},
-        "learners": []
-        if report.ranking is None or set(report.ranking.learners) == set(SEGMENTS)
-        else [ranking.SEGMENT_WORDS[segment] for segment in report.ranking.learners],
+        "learners": {} if report.ranking is None else ranking.learners(report.ranking),
         "watched": ranking.window_of(ranked.watched),
         "learned_since": min((window.as_of for window in learned), default=None),
         "curves": [figures.weight_curve(curve, map_title) for curve in first],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import polars as pl
@@ -109,14 +109,14 @@ class RankingChoice:
     cascade
         Candidates of a customer that slow rankers score.
     learners
-        Segments of customers that rankers learn from.
+        Segments of customers that each ranker learns from, by its name.
     """
 
     curves: pl.DataFrame
     trials: pl.DataFrame
     rules: Rules
     cascade: int
-    learners: Sequence[str] = SEGMENTS
+    learners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -353,3 +353,13 @@ def window_of(text: str) -> Window:
     as_of = date.fromisoformat(first)
     end = date.fromisoformat(last or first) + timedelta(days=1)
     return Window(as_of, (end - as_of).days)
+
+
+def learners(choice: RankingChoice) -> dict[str, list[str]]:
+    """Rankers by whom they learn from, in words; none where all learn from everybody."""
+    found: dict[str, list[str]] = {}
+    for ranker, segments in choice.learners.items():
+        words = ", or ".join(SEGMENT_WORDS[segment] for segment in segments)
+        found.setdefault(words, []).append(ranker)
+    everybody = all(set(segments) == set(SEGMENTS) for segments in choice.learners.values())
+    return {} if everybody else found

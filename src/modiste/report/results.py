@@ -26,6 +26,7 @@ _NAMES = {
     "sasrec": "SASRec",
     "gnn": "GNN",
     "lightgbm": "LightGBM",
+    "lightgbm_known": "LightGBM of all who bought before",
     "tabnet": "TabNet",
     "logistic": "logistic regression",
     "blend_of_candidates": "blend of all candidates",
