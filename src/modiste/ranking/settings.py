@@ -109,8 +109,11 @@ class RankingSettings(BaseModel):
         ),
     )
     z: Annotated[float, Field(ge=0)] = Field(
-        default=1.0,
-        description="Standard errors by which a gain must be clear for a weight to move.",
+        default=2.0,
+        description=(
+            "Standard errors by which a gain must be clear for a weight to move: some dozens of "
+            "weights are tried, and at 1 several of them move by luck."
+        ),
     )
     seed: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Seed of the draws of customers and negatives."
