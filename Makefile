@@ -51,7 +51,7 @@ types: $(VENV)/.dev
 
 # One thread a process: two processes whose threads wait for each other are slower than one.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 25
 
 format: $(VENV)/.dev ## Put the sources into the house's style
 	$(BIN)/ruff check --fix .
