@@ -170,7 +170,7 @@ def run_pipeline(
     if config.vectors.enabled:
         embedded_images(config.vectors, images)  # what is missing is said before the ingest
     with Run(out, redo_from=redo_from, only=only) as run:
-        dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
+        dataset = Dataset.open(prepared_folder(run, data, config.ingest, engine), engine)
         _refuse_split_ids(dataset)
         windows = split(dataset, config.as_of, config.horizon)
         k = config.evaluation.k
@@ -223,7 +223,7 @@ def run_pipeline(
                 dataset,
                 ranker_windows(dataset, validation, config.horizon, config.ranking.windows, older),
                 lambda: RankingParts(
-                    _chosen_settings(blend),
+                    chosen_settings(blend),
                     config.candidates,
                     config.ranking,
                     config.rules,
@@ -270,7 +270,7 @@ def run_pipeline(
 
         def unfitted() -> Recommender:
             if ranking is None:
-                return Blend(_chosen_settings(chosen), submit_artifacts())
+                return Blend(chosen_settings(chosen), submit_artifacts())
             return ranking.hybrid()
 
         def saved(folder: Path) -> Recommender:
@@ -376,7 +376,7 @@ def run_article_pipeline(data: str, out: Path, config: Config, engine: Engine) -
     images = _images_of(data, config)
     embedded_images(config.vectors, images)  # what is missing is said before the ingest
     with Run(out) as run:
-        dataset = Dataset.open(_prepared_folder(run, data, config.ingest, engine), engine)
+        dataset = Dataset.open(prepared_folder(run, data, config.ingest, engine), engine)
         as_of = split(dataset, config.as_of, config.horizon).submit
         _run_article_stages(run, dataset, config, as_of, images)
 
@@ -406,8 +406,8 @@ _BLEND_CODE = ("modiste.engine", "modiste.data", "modiste.evaluation", "modiste.
 _CODE = (*ranking_stages.CODE, __name__)
 
 
-def _prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
-    """The folder of prepared tables: the one given, or the ingest stage's."""
+def prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
+    """The folder of prepared tables, as the stage ``ingest``: the one given, or the stage's."""
     if _is_prepared(data):
         # The manifest holds counts alone: tables made anew may differ and have the same.
         files = {
@@ -484,7 +484,7 @@ def evaluate_windows(
     Writes ``metrics.json``, ``summary.parquet`` (means, intervals, differences by segment) and
     ``customers.parquet`` (every customer's scores).
     """
-    models = _chosen_settings(chosen)
+    models = chosen_settings(chosen)
     k = config.evaluation.k
     examined = None
     if ranking is not None:
@@ -621,7 +621,7 @@ def report(
     what was bought. ``timings`` are all that may differ between two runs of the same data.
     """
     history = dataset.until(windows.test.as_of)
-    blend = Blend(_chosen_settings(chosen), artifacts).fit(history)
+    blend = Blend(chosen_settings(chosen), artifacts).fit(history)
     trials = chosen / "trials.parquet"  # absent when nothing was to be chosen
     write_run_report(
         folder / "report.html",
@@ -800,7 +800,8 @@ def best_possible(shop: Path) -> float | None:
         return None  # no truth, or another program's file of that name
 
 
-def _chosen_settings(chosen: Path) -> BlendSettings:
+def chosen_settings(chosen: Path) -> BlendSettings:
+    """The blend's settings that :func:`choose` wrote into a folder."""
     return BlendSettings.model_validate_json((chosen / "models.json").read_text("utf-8"))
 
 

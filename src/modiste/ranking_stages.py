@@ -27,18 +27,18 @@ import polars as pl
 from modiste.candidates.generator import CandidateGenerator
 from modiste.candidates.settings import CandidateSettings, segment_of_customers
 from modiste.data.dataset import Dataset, History, Partition, Window
-from modiste.engine.progress import say
 from modiste.engine.stages import Run
 from modiste.evaluation.samples import purchases_of_some
 from modiste.evaluation.splits import RankerWindows
 from modiste.models.blend import Artifacts, BlendSettings
 from modiste.models.weight_search import ScoredCandidates
 from modiste.ranking.calibration import Calibration
-from modiste.ranking.ensemble import choose_weights, combine, comparable, weight_curve
+from modiste.ranking.ensemble import choose_weights, combine, weight_curve
 from modiste.ranking.features.builder import FeatureBuilder
 from modiste.ranking.hybrid import HYBRID, Hybrid
 from modiste.ranking.labelled_rows import rows_of_window
-from modiste.ranking.rankers import load_rankers, make_rankers, save_rankers
+from modiste.ranking.learning import WholeLists, learn_rankers
+from modiste.ranking.rankers import load_rankers, save_rankers
 from modiste.ranking.rows import LABEL, Feature, RankingRows
 from modiste.ranking.rules import Rules
 from modiste.ranking.scorers import score_rows, scorers_of
@@ -288,26 +288,23 @@ def choose_ranking(
     DataError
         When there is nothing to learn from.
     """
-    watched = _read(rows, [_WATCHED])
-    labels, segments = (pl.read_parquet(rows / name) for name in (_LABELS, _SEGMENTS))
-    learning = _read(rows, [_file_of(window) for window in windows.before])
-    rankers = make_rankers(parts.ranking)
-    for name, ranker in rankers.items():
-        segments_of_it = parts.ranking.segments_of(name)
-        learned, asked = (some.of_segments(segments_of_it) for some in (learning, watched))
-        say(f"modiste: {name} learns from {learned.frame.height:,} rows")
-        ranker.fit(learned, asked, checkpoints=_made(checkpoints / name))
+    watched = read_whole_lists(rows)
+    learning = read_rows(rows, windows.before)
+    rankers = learn_rankers(parts.ranking, learning, watched.rows, checkpoints=checkpoints)
     scorers = scorers_of(rankers, parts.generator().sources)
-    raw = score_rows(watched.frame, rankers, parts.models.weights, scorers)
-    bought = watched.frame[LABEL].to_numpy()
+    raw = score_rows(watched.rows.frame, rankers, parts.models.weights, scorers)
+    bought = watched.rows.frame[LABEL].to_numpy()
     for name in rankers:
         place = _made(folder / _CALIBRATIONS / name)
         Calibration().fit(raw[name].to_numpy(), bought).save(place)
-    scored = comparable(raw, scorers).join(
-        segments, on="customer", how="left", maintain_order="left"
-    )
+    scored, labels = watched.scored(raw, scorers), watched.labels
     chosen = choose_weights(
-        scored, labels, segments, _start(parts.ranking, scorers), k, parts.ranking.z
+        scored,
+        labels,
+        watched.segments,
+        parts.ranking.first_weights(scorers),
+        k,
+        parts.ranking.z,
     )
     chosen.trials.write_parquet(folder / TRIALS)
     _curves(scored, labels, scorers, k).write_parquet(folder / CURVES)
@@ -339,27 +336,34 @@ def learn_ranking(
     Writes each ranker, and ``importance.parquet``: ``ranker``, ``feature``, ``group``, ``meaning``
     and ``importance`` (a ranker's add up to 1), the most important first.
     """
-    learning = _read(rows, [_file_of(window) for window in windows.learned])
+    learning = read_rows(rows, windows.learned)
     rounds = json.loads((choice / CHOICE).read_text(encoding="utf-8"))["rounds"]
-    rankers = make_rankers(parts.ranking)
+    rankers = learn_rankers(parts.ranking, learning, rounds=rounds, checkpoints=checkpoints)
     meanings = pl.DataFrame(
         [(feature.name, feature.group, feature.meaning) for feature in learning.features],
         schema=["feature", "group", "meaning"],
         orient="row",
     )
-    counted = []
-    for name, ranker in rankers.items():
-        learned = learning.of_segments(parts.ranking.segments_of(name))
-        say(f"modiste: {name} learns from {learned.frame.height:,} rows")
-        ranker.fit(learned, rounds=rounds[name], checkpoints=_made(checkpoints / name))
-        counted.append(
-            ranker.importance()
-            .join(meanings, on="feature")
-            .select(pl.lit(name).alias("ranker"), "feature", "group", "meaning", "importance")
-            .sort("importance", "feature", descending=[True, False])
-        )
+    counted = [
+        ranker.importance()
+        .join(meanings, on="feature")
+        .select(pl.lit(name).alias("ranker"), "feature", "group", "meaning", "importance")
+        .sort("importance", "feature", descending=[True, False])
+        for name, ranker in rankers.items()
+    ]
     save_rankers(rankers, _made(folder / _RANKERS))
     pl.concat(counted).write_parquet(folder / IMPORTANCE)
+
+
+def read_rows(folder: Path, windows: Sequence[Window]) -> RankingRows:
+    """The rows of some windows to learn from, as :func:`write_rows` wrote them into a folder."""
+    return _read(folder, [_file_of(window) for window in windows])
+
+
+def read_whole_lists(folder: Path) -> WholeLists:
+    """The whole lists of the watched window, as :func:`write_rows` wrote them into a folder."""
+    labels, segments = (pl.read_parquet(folder / name) for name in (_LABELS, _SEGMENTS))
+    return WholeLists(_read(folder, [_WATCHED]), labels, segments)
 
 
 def _file_of(window: Window) -> str:
@@ -395,14 +399,6 @@ def _read(folder: Path, files: Sequence[str]) -> RankingRows:
         tuple(Feature(**each) for each in described),
         pl.concat(frames).sort("window", "customer", "article"),
     )
-
-
-def _start(ranking: RankingSettings, scorers: Sequence[str]) -> dict[str, dict[str, float]]:
-    """First weights of those scorers that there are."""
-    return {
-        segment: {name: of_segment.get(name, 0.0) for name in scorers}
-        for segment, of_segment in ranking.weights.items()
-    }
 
 
 def _map(scored: pl.DataFrame, labels: pl.DataFrame, scorer: str, k: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -128,6 +129,20 @@ class RankingSettings(BaseModel):
         """Segments whose customers a ranker learns from."""
         named = {str(name): segments for name, segments in self.segments.items()}
         return named.get(ranker, SEGMENTS)
+
+    def first_weights(self, scorers: Sequence[str]) -> dict[str, dict[str, float]]:
+        """By segment, the weights that the choice starts with, of those scorers that there are.
+
+        Where none of them has a weight in a segment, they all count alike: 0 is no order.
+        """
+        first = {
+            segment: {name: of_segment.get(name, 0.0) for name in scorers}
+            for segment, of_segment in self.weights.items()
+        }
+        return {
+            segment: of_segment if any(of_segment.values()) else dict.fromkeys(scorers, 1.0)
+            for segment, of_segment in first.items()
+        }
 
     @model_validator(mode="after")
     def _weights_name_segments_and_scorers(self) -> Self:

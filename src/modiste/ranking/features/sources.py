@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from modiste.candidates.generator import rank_of, score_of
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.rows import Feature
+from modiste.ranking.rows import Feature, RankingRows
 
 GROUP = "source"
 
@@ -67,3 +67,18 @@ class SourceFeatures:
         """Return itself."""
         del folder
         return self
+
+
+def without_sources(rows: RankingRows, sources: Collection[str]) -> RankingRows:
+    """The rows as if some sources had not been asked.
+
+    Their columns are gone, and so are the candidates that no other source proposes. What the
+    others proposed stays as it is: in lists that the merge had cut, a candidate of theirs might
+    have taken the place of one that is gone.
+    """
+    columns = [name for source in sources for name in (score_of(source), rank_of(source))]
+    theirs = pl.sum_horizontal(pl.col(rank_of(source)).is_not_null() for source in sources)
+    left = pl.col(_SOURCES) - theirs
+    frame = rows.frame.with_columns(left.cast(pl.Float32)).filter(pl.col(_SOURCES) > 0)
+    features = tuple(feature for feature in rows.features if feature.name not in columns)
+    return RankingRows(features, frame.drop(columns))
