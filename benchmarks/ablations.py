@@ -1,7 +1,7 @@
 """What the hybrid loses without each source, group of features and scorer; and what rankers use.
 
     python benchmarks/ablations.py --data SHOP --work FOLDER [--as-of DATE --horizon DAYS]
-                                   [--customers N] [--seeds N] [--set …] [--out FILE]
+                                   [--run RUN] [--customers N] [--seeds N] [--set …] [--out FILE]
 
 SHOP is what ``modiste run --data`` takes. The windows are those of such a run's test; for each line
 of the table everything is learned and chosen anew, on days before it. Left out is:
@@ -27,8 +27,9 @@ A second table is of the watched window: what MAP@12 of each ranker's lists (tho
 that hold a purchase; the ranker alone, as it learned from windows before) falls by when features
 are permuted over all rows.
 
-``--work`` keeps the rows and every line that is done: an interrupted run goes on. Networks are not
-supported. The last line, and ``--out``, is one JSON object.
+``--work`` keeps the rows and every line that is done: an interrupted run goes on. ``--run`` is a
+finished run of the same tables and settings, whose blend and rows are taken; only those of the test
+window are made. Networks are not supported. The last line, and ``--out``, is one JSON object.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ from modiste.ranking.scorers import scorers_of
 from modiste.ranking.settings import RankingSettings
 from modiste.ranking_stages import (
     CODE,
+    ROWS,
+    TO_TEST,
     RankingParts,
     read_rows,
     read_whole_lists,
@@ -142,6 +145,7 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, help="as of modiste run")
     parser.add_argument("--work", type=Path, required=True, help="keeps what is done")
+    parser.add_argument("--run", type=Path, help="a finished run, for its rows")
     parser.add_argument("--as-of", help="first day of the test window")
     parser.add_argument("--horizon", type=int, default=7)
     parser.add_argument("--customers", type=int, help="buyers of the test, drawn (default: all)")
@@ -179,35 +183,66 @@ def lay(run: Run, engine: Engine, config: Config, options: argparse.Namespace) -
     )
     vectors = None if options.vectors is None else ArticleVectors.load(options.vectors)
     artifacts = Artifacts(vectors)
-    shared = {"config": config.model_dump(mode="json"), "vectors": str(options.vectors)}
-    chosen = run.stage(
-        "choose",
-        lambda folder: choose(dataset, tested.validation, config, folder, artifacts),
-        settings={**shared, "windows": [str(window) for window in tested.validation]},
-        code=(*CODE, "modiste.pipeline"),
-        needs=["ingest"],
-    )
+    shared = {"rows": of_rows(config), "vectors": str(options.vectors)}
+    if options.run is None:
+        chosen = run.stage(
+            "choose",
+            lambda folder: choose(dataset, tested.validation, config, folder, artifacts),
+            settings={**shared, "windows": [str(window) for window in tested.validation]},
+            code=(*CODE, "modiste.pipeline"),
+            needs=["ingest"],
+        )
+    else:
+        chosen = finished(run, options.run, "choose", "rehearse", config)
     parts = RankingParts(
         chosen_settings(chosen), config.candidates, config.ranking, config.rules, artifacts
     )
-    written = run.stage(
-        "ranking_rows",
-        lambda folder: write_rows(dataset, windows, parts, folder),
-        settings={"windows": str(windows)},
-        code=CODE,
-        needs=["ingest", "choose"],
-    )
+    if options.run is None:
+        written = run.stage(
+            ROWS,
+            lambda folder: write_rows(dataset, windows, parts, folder),
+            settings={"windows": str(windows)},
+            code=CODE,
+            needs=["ingest", "choose"],
+        )
+    else:
+        written = finished(run, options.run, ROWS, ROWS + TO_TEST, config)
     customers = options.customers or dataset.purchases(tested.test)["customer"].n_unique()
     ranking = config.ranking.model_copy(update={"watched": customers})
     to_test = RankingParts(parts.models, parts.candidates, ranking, parts.rules, artifacts)
     test = run.stage(
         "test_rows",
         lambda folder: write_rows(dataset, RankerWindows(tested.test, (), ()), to_test, folder),
-        settings={"window": str(tested.test), "customers": customers},
+        settings={**shared, "window": str(tested.test), "customers": customers},
         code=CODE,
         needs=["ingest", "choose"],
     )
     return Laid(run, parts, windows, written, test, config.evaluation.k)
+
+
+def of_rows(config: Config) -> dict[str, Any]:
+    """The settings that the rows depend on."""
+    learning = {"enabled", "weights", "z", "cascade", "lightgbm", "tabnet", "logistic"}
+    wanted = {"as_of", "horizon", "models", "selection", "candidates", "ranking"}
+    settings = config.model_dump(mode="json", include=wanted)
+    ranking = {name: value for name, value in settings["ranking"].items() if name not in learning}
+    return {**settings, "ranking": ranking, "k": config.evaluation.k}
+
+
+def finished(run: Run, other: Path, stage: str, to_test: str, config: Config) -> Path:
+    """The folder of a stage of another run, of the one for its test where there is one.
+
+    Raises
+    ------
+    SystemExit
+        When that run has other settings.
+    """
+    if of_rows(load_config(other / "config.yaml")) != of_rows(config):
+        raise SystemExit(f"{other} has other settings: give the same, or leave --run out")
+    for_test = other / "stages" / to_test
+    folder = for_test if for_test.is_dir() else other / "stages" / stage
+    run.known(stage, json.loads((folder / "stage.json").read_text(encoding="utf-8")))
+    return folder
 
 
 def measure(
@@ -253,7 +288,7 @@ def measure(
         lambda folder: permute(laid, whole, permuted, folder),
         settings={"rankers": permuted, "permutations": _PERMUTATIONS},
         code=CODE,
-        needs=["ranking_rows", "whole"],
+        needs=[ROWS, "whole"],
     )
     return {
         "benchmark": "ablations",
@@ -296,8 +331,9 @@ def make(
         }
         (folder / "choice.json").write_text(json.dumps(choice, indent=2) + "\n", encoding="utf-8")
 
-    needs = ["ranking_rows", "test_rows", *([] if stage == "whole" else ["whole"])]
-    return laid.run.stage(stage, work, settings={"k": laid.k}, code=CODE, needs=needs)
+    needs = [ROWS, "test_rows", *([] if stage == "whole" else ["whole"])]
+    settings = {"k": laid.k, "ranking": laid.parts.ranking.model_dump(mode="json")}
+    return laid.run.stage(stage, work, settings=settings, code=CODE, needs=needs)
 
 
 def _whole(
