@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -94,9 +95,8 @@ def content(out: Path) -> dict[str, bytes]:
         if path.is_file() and path.name != "timings.json"
     }
     for name in ("report.html", "stages/report/report.html"):
-        page = files[name].decode()
-        start = page.index('<section id="timings"')
-        files[name] = (page[:start] + page[page.index("</section>", start) :]).encode()
+        timed = b'<section id="timings".*?</section>|<div id="took">.*?</div>'
+        files[name] = re.sub(timed, b"", files[name], flags=re.DOTALL)
     return files
 
 

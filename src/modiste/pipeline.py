@@ -75,10 +75,13 @@ from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.selection import select_settings
 from modiste.ranking.examination import (
     Examination,
+    calibration_curves,
     examine,
     gains_of_hybrid,
+    most_shown,
     probability_scores,
     recall_by_source,
+    shown_by_source,
 )
 from modiste.ranking.hybrid import HYBRID, Hybrid
 from modiste.ranking_stages import Ranking, RankingParts, run_ranking_stages
@@ -107,6 +110,9 @@ STAGES = (
 
 # The name of the blend beside the other recommenders', in tables and metrics.
 BLEND = "blend"
+
+# Articles that are named as those that most customers are shown.
+_MOST_SHOWN = 12
 
 # What differences are measured against.
 REFERENCE = POPULARITY
@@ -491,7 +497,7 @@ def evaluate_windows(
         history = dataset.until(windows.test.as_of)
         hybrid = ranking.hybrid().fit(history)
         depth = max(config.evaluation.depth, k)
-        examined = examine(history, hybrid, dataset.purchases(windows.test), depth)
+        examined = examine(history, hybrid, dataset.purchases(windows.test), depth, k)
     evaluations = {
         window: _evaluate_window(
             dataset,
@@ -518,7 +524,11 @@ def evaluate_windows(
             "ranking": None
             if ranking is None or examined is None
             else _ranking_metrics(
-                ranking, examined, evaluations[windows.test].customers, config.evaluation
+                ranking,
+                examined,
+                evaluations[windows.test].customers,
+                dataset.until(windows.test.as_of).articles,
+                config.evaluation,
             ),
             "test": test,
             "validation": by_window[:-1],
@@ -530,17 +540,29 @@ def evaluate_windows(
 
 
 def _ranking_metrics(
-    ranking: Ranking, examined: Examination, customers: pl.DataFrame, settings: EvaluationSettings
+    ranking: Ranking,
+    examined: Examination,
+    customers: pl.DataFrame,
+    articles: pl.DataFrame,
+    settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """What there is to say of the ranking beside the scores of its lists."""
+    calibrations = ranking.calibrations()
     return {
         **ranking.chosen(),
         "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
         **gains_of_hybrid(customers, examined.found, settings),
+        "shown": shown_by_source(examined.shown).to_dicts(),
+        "most_shown": most_shown(examined.shown, articles, _MOST_SHOWN).to_dicts(),
         "probability": {
             name: asdict(found)
-            for name, found in probability_scores(examined, ranking.calibrations()).items()
+            for name, found in probability_scores(examined, calibrations).items()
         },
+        "calibration": {
+            name: curve.to_dicts()
+            for name, curve in calibration_curves(examined, calibrations).items()
+        },
+        "rules": examined.changes.to_dicts(),
         "importance": ranking.importance().to_dicts(),
     }
 

@@ -185,3 +185,17 @@ def test_single_precision_is_taken_as_it_is() -> None:
 def test_what_makes_no_sense_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ProbabilityScores.of(*arguments)
+
+
+def test_bins_that_hold_as_many_predicted_purchases() -> None:
+    predicted = np.array([0.01] * 100 + [0.25] * 4 + [1.0])
+    bought = np.array([0.0] * 99 + [1] + [1, 0, 0, 0] + [1])
+    table = calibration(predicted, bought, bins=3, alike="predicted")
+    assert table["n"].to_list() == [100, 4, 1]
+    assert table["predicted"].to_list() == pytest.approx([0.01, 0.25, 1])
+    assert table["observed"].to_list() == pytest.approx([0.01, 0.25, 1])
+    # By rows all of this is one bin of hundred, and one of the rest.
+    assert calibration(predicted, bought, bins=2)["n"].to_list() == [100, 5]
+    # Where nothing is predicted, bins are of rows.
+    none = calibration([0.0, 0.0], [0, 1], alike="predicted")
+    assert none["n"].to_list() == [2]

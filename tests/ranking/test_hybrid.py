@@ -164,7 +164,7 @@ def test_recall_of_sources_adds_up(small_shop: Dataset) -> None:
     ).filter(pl.col("t_dat") >= as_of)
     labels = bought.select("customer", "article").unique().sort("customer", "article")
     hybrid = drawn_hybrid().fit(history)
-    examined = examine(history, hybrid, labels, 12)
+    examined = examine(history, hybrid, labels, 12, 12)
     assert examined.found.height == labels.height
     assert examined.bought.sum() == examined.found["candidate"].sum()
     sources = recall_by_source(examined.found, 12)

@@ -24,10 +24,13 @@ from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
 from modiste.ranking.calibration import Calibration
 from modiste.ranking.examination import (
+    calibration_curves,
     examine,
     gains_of_hybrid,
+    most_shown,
     probability_scores,
     recall_by_source,
+    shown_by_source,
 )
 from modiste.ranking.hybrid import Hybrid
 from modiste.ranking.rules import Rules
@@ -196,7 +199,7 @@ def ranked_run(run: SmallRun) -> SmallRun:
     history, labels = run.dataset.until(TEST.as_of), run.dataset.purchases(TEST)
     hybrid = drawn_hybrid(BlendSettings(), rules=RULES).fit(history)
     settings = EvaluationSettings(resamples=50)
-    examined = examine(history, hybrid, labels, 100)
+    examined = examine(history, hybrid, labels, 100, settings.k)
     customers = labels["customer"].unique()
     blended = recommend_to(history, {"blend": run.blend}, customers, settings.depth)["blend"]
     # The simple models are stood in for by the blend: it is their names that count.
@@ -226,6 +229,13 @@ def ranked_run(run: SmallRun) -> SmallRun:
             name: asdict(scores)
             for name, scores in probability_scores(examined, calibrations).items()
         },
+        "calibration": {
+            name: curve.to_dicts()
+            for name, curve in calibration_curves(examined, calibrations).items()
+        },
+        "shown": shown_by_source(examined.shown).to_dicts(),
+        "most_shown": most_shown(examined.shown, history.articles, 12).to_dicts(),
+        "rules": examined.changes.to_dicts(),
         "importance": [
             {
                 "ranker": name,

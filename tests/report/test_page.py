@@ -170,4 +170,5 @@ def _note_dialog(dialog: Any, events: list[str]) -> None:
 
 
 def _without_timings(text: str) -> str:
-    return re.sub(r'<section id="timings".*?</section>', "", text, count=1, flags=re.DOTALL)
+    timed = r'<section id="timings".*?</section>|<div id="took">.*?</div>'
+    return re.sub(timed, "", text, flags=re.DOTALL)

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from browsing import browser, fits, needs_chromium, opened
+from modiste.candidates.descriptions import describe
 from modiste.data.dataset import Window
 from modiste.ranking.rules import Rules
 from modiste.report.examples import make_examples
@@ -33,7 +34,7 @@ from modiste.report.ranking import (
 from modiste.report.results import RunMetrics, readable
 from outlines import Outline
 
-OF_RANKING = ["climb", "found", "drivers", "weights", "probability", "rules"]
+OF_RANKING = ["climb", "shown", "found", "drivers", "weights", "probability", "rules"]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_only_the_timings_depend_on_time(ranked_run: Any, text: str, tmp_path: P
         tmp_path / "slower.html",
         timings={"ranking_rows": {"seconds": 99.0, "peak_mib": 1.0}},
     )
-    timed = '<section id="timings".*?</section>'
+    timed = '<section id="timings".*?</section>|<div id="took">.*?</div>'
     without = [re.sub(timed, "", page, flags=re.DOTALL) for page in (text, slower)]
     assert without[0] == without[1]
     assert ranked_run.write(tmp_path / "again.html") == text
@@ -170,8 +171,22 @@ def test_the_first_screen_answers_with_the_run_s_figures(text: str, metrics: Run
     assert f"MAP@12 {union.perfect_map:.4f}" in top
     assert f"MAP@12 of the hybrid{metrics.test.models['hybrid'].main.mean:.4f}" in top
     assert "44 % blend, 22 % LightGBM, 22 % TabNet, 11 % logistic regression" in top
-    assert "2 rules are in force." in top
-    assert "LightGBM goes most by " in top
+    (together,) = [row for row in ranking.rules if row.rule == "all"]
+    assert f"2 rules are in force and take {together.recommendations:,} places" in top
+    assert "LightGBM tells them most by " in top
+    first = max((row for row in ranking.shown if row.segment == "all"), key=lambda row: row.first)
+    assert f"{100 * first.first:.0f} % go to {describe(first.source).proposes}" in top
+    # Each part alone, with what the hybrid is more and its interval.
+    parts = {
+        row[0]: row[1:] for row in rows(text[text.index("<header>") : text.index("</header>")])
+    }
+    assert parts.keys() == {"blend", "LightGBM", "TabNet", "logistic regression"}
+    for name in ("blend", "lightgbm"):
+        gain = ranking.gains[name]
+        assert parts[readable(name)] == [
+            f"{metrics.test.models[name].main.mean:.4f}",
+            minus(f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"),
+        ]
 
 
 # --- sections -------------------------------------------------------------------------------------
@@ -225,7 +240,8 @@ def test_what_was_found(text: str, metrics: RunMetrics) -> None:
     segments = ["all", "cold", "lately"]
     for source in ranking.sources:
         expected = [ranking.found(source, segment) for segment in segments]
-        assert found[readable(source)] == [
+        words_of = describe(source)
+        assert found[f"{words_of.name} {readable(source)}: {words_of.proposes}"] == [
             figure for row in expected if row for figure in (f"{row.recall:.1%}", f"{row.adds:.1%}")
         ]
     union = [row for row in ranking.candidates if row.source == "union"]
@@ -290,6 +306,59 @@ def test_probabilities_and_what_each_figure_means(text: str, metrics: RunMetrics
     assert f"These figures are of {rows_of:,} rows: every candidate of everybody" in words(part)
 
 
+def test_the_calibration_is_drawn_and_in_tables(text: str, metrics: RunMetrics) -> None:
+    ranking = metrics.ranking
+    assert ranking is not None
+    part = section(text, "probability")
+    ideal, *curves_ = drawn(text, "calibration")["data"]
+    assert ideal["x"] == ideal["y"]
+    said = rows(part)
+    for curve, (ranker, bins) in zip(curves_, ranking.calibration.items(), strict=True):
+        assert readable(ranker) in curve["hovertemplate"]
+        assert curve["x"] == pytest.approx([each.predicted for each in bins], rel=1e-4)
+        assert curve["y"] == [
+            pytest.approx(each.observed, rel=1e-4) if each.observed else None for each in bins
+        ]
+        figures = ranking.probability[ranker]
+        assert sum(each.n for each in bins) == figures.rows
+        assert sum(each.n * each.observed for each in bins) == pytest.approx(
+            figures.rows * figures.observed
+        )
+        for each in bins:
+            assert [f"{100 * each.predicted:.3g} %", f"{100 * each.observed:.3g} %"] in [
+                row[1:3] for row in said
+            ]
+
+
+def test_what_is_shown_and_where_it_comes_from(
+    ranked_run: Any, text: str, metrics: RunMetrics
+) -> None:
+    ranking = metrics.ranking
+    assert ranking is not None
+    part = section(text, "shown")
+    assert part.count('<li class="tile">') == len(ranking.most_shown) == 12
+    shares = [row.customers / metrics.test.customers for row in ranking.most_shown]
+    assert shares == sorted(shares, reverse=True)
+    for article, share in zip(ranking.most_shown, shares, strict=True):
+        assert f"to {share:.1%} bought by {article.bought} of {article.customers}" in words(
+            part.replace("</span>", " </span>")
+        )
+    # What leads adds up to all places but those that were filled up, and proposes them.
+    for segment in ("all", "cold", "lately"):
+        of_segment = [row for row in ranking.shown if row.segment == segment]
+        assert 0 < sum(row.first for row in of_segment) <= 1 + 1e-9
+        assert all(row.first <= row.places + 1e-9 for row in of_segment)
+    table = {row[0]: row[1:] for row in rows(part)}
+    for row in ranking.shown:
+        if row.segment == "all":
+            cells = table[f"{describe(row.source).name} {describe(row.source).proposes}"]
+            assert cells[:2] == [f"{row.first:.1%}", f"{row.places:.1%}"]
+    # A run that has not noted it has no such section.
+    bare = {key: each for key, each in ranked_run.metrics["ranking"].items() if key != "shown"}
+    run = replace(ranked_run, metrics={**ranked_run.metrics, "ranking": bare})
+    assert 'id="shown"' not in run.write(ranked_run.images.parent / "bare.html", customers=0)
+
+
 def test_what_is_not_defined_is_a_dash(ranked_run: Any, tmp_path: Path) -> None:
     ranking = ranked_run.metrics["ranking"]
     figures = {**ranking["probability"]["lightgbm"], "auc": float("nan"), "r2": float("nan")}
@@ -311,7 +380,17 @@ def test_rules_and_the_cascade_with_their_cost(
     assert ranking is not None
     part = section(text, "rules")
     table = {row[0]: row[1:] for row in rows(part)}
-    assert table["at most"] == ["{product_code: 1}"]
+    customers = metrics.test.customers
+    changes = {row.rule: row for row in ranking.rules}
+    assert list(changes) == ["exclude", "at_most", "all"]
+    for row, rule in (("exclude", "exclude"), ("at most", "at_most"), ("all together", "all")):
+        found = changes[rule]
+        assert table[row][1:] == [
+            f"{found.articles:,}",
+            f"{found.recommendations:,} {found.recommendations / (12 * customers):.1%}",
+            f"{found.customers:,} {found.customers / customers:.1%}",
+        ]
+    assert table["at most"][0] == "{product_code: 1}"
     for what, name in {
         "the shop's rules": "hybrid_without_rules",
         "TabNet scoring only the first candidates": "hybrid_without_cascade",

@@ -17,7 +17,7 @@ Bayesian binning", AAAI 2015, here with bins of equal weight, as most prediction
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import polars as pl
@@ -145,11 +145,12 @@ def calibration(
     bought: ArrayLike,
     weights: ArrayLike | None = None,
     bins: int = _BINS,
+    alike: Literal["rows", "predicted"] = "rows",
 ) -> pl.DataFrame:
     """Compare predicted with observed shares in bins of rising predictions.
 
-    Bins are quantiles: each holds about the same weight. Equal predictions are never parted, so
-    that there are fewer bins where many are equal.
+    Bins are quantiles: each holds about the same weight, or the same number of predicted purchases.
+    Equal predictions are never parted, so that there are fewer bins where many are equal.
 
     Parameters
     ----------
@@ -157,6 +158,9 @@ def calibration(
         As for :meth:`ProbabilityScores.of`, which says the errors, too.
     bins
         Number of bins at most, 1 or more.
+    alike
+        What each bin holds about as much of: rows, by their weight; or predicted purchases, so that
+        the few high predictions, which matter most, have bins of their own.
 
     Returns
     -------
@@ -172,7 +176,8 @@ def calibration(
     weight = np.bincount(place, w, len(values))
     positive = np.bincount(place, w * y, len(values))
     # A value belongs to the bin that the middle of its weight lies in.
-    middle = (np.cumsum(weight) - weight / 2) / weight.sum()
+    held = weight * values if alike == "predicted" and values.any() else weight
+    middle = (np.cumsum(held) - held / 2) / held.sum()
     of_value = np.minimum((middle * bins).astype(np.int64), bins - 1)
     _, first, bin_ = np.unique(of_value, return_index=True, return_inverse=True)
     last = np.append(first[1:], len(values)) - 1

@@ -14,12 +14,13 @@ from modiste.candidates.generator import rank_of
 from modiste.candidates.settings import SEGMENTS, segment_of_customers
 from modiste.data.dataset import History, Partition
 from modiste.evaluation.intervals import paired_differences
-from modiste.evaluation.probability import ProbabilityScores
+from modiste.evaluation.probability import ProbabilityScores, calibration
 from modiste.evaluation.protocol import RECOMMENDATIONS
 from modiste.evaluation.settings import EvaluationSettings
 from modiste.ranking.calibration import Calibration
 from modiste.ranking.hybrid import HYBRID, Hybrid
 from modiste.ranking.labelled_rows import blocks
+from modiste.ranking.rules import summarise_changes
 
 ALL = "all"
 
@@ -40,15 +41,25 @@ class Examination:
         By ranker: its score of every candidate, float32.
     bought
         bool, of every candidate.
+    shown
+        One row a place in the lists that are shown: ``customer``, ``article``, ``rank``,
+        ``segment``, each source's rank and ``bought`` (Boolean).
+    changes
+        What the shop's rules change in these lists: see
+        :func:`modiste.ranking.rules.summarise_changes`; empty where none is in force.
     """
 
     orders: dict[str, pl.DataFrame]
     found: pl.DataFrame
     scores: dict[str, NDArray[np.float32]]
     bought: NDArray[np.bool_]
+    shown: pl.DataFrame
+    changes: pl.DataFrame
 
 
-def examine(history: History, hybrid: Hybrid, labels: pl.DataFrame, k: int) -> Examination:
+def examine(
+    history: History, hybrid: Hybrid, labels: pl.DataFrame, k: int, shown: int
+) -> Examination:
     """Ask a hybrid about the buyers of a window, partition by partition.
 
     Parameters
@@ -60,10 +71,12 @@ def examine(history: History, hybrid: Hybrid, labels: pl.DataFrame, k: int) -> E
     labels
         What was bought in the window: distinct pairs ``customer``, ``article``.
     k
-        Recommendations a customer.
+        Recommendations a customer that are measured.
+    shown
+        Recommendations a customer that are shown, ``k`` at most.
     """
     parts = history.map(
-        _examine_partition, hybrid, labels, k, label=f"candidates in order {history.as_of}"
+        _examine_partition, hybrid, labels, k, shown, label=f"candidates in order {history.as_of}"
     )
     return Examination(
         {
@@ -73,35 +86,45 @@ def examine(history: History, hybrid: Hybrid, labels: pl.DataFrame, k: int) -> E
         pl.concat([part.found for part in parts]),
         {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
         np.concatenate([part.bought for part in parts]),
+        pl.concat([part.shown for part in parts]),
+        summarise_changes(part.changes for part in parts),
     )
 
 
 def _examine_partition(
-    partition: Partition, hybrid: Hybrid, labels: pl.DataFrame, k: int
+    partition: Partition, hybrid: Hybrid, labels: pl.DataFrame, k: int, shown: int
 ) -> Examination:
     batch = partition.read().only(labels["customer"].unique())
     orders: dict[str, list[pl.DataFrame]] = {}
-    found, bought = [], []
+    found, bought, listed, changes = [], [], [], []
+    hit = labels.with_columns(bought=pl.lit(value=True))
+    pair = ["customer", "article"]
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in hybrid.rankers}
     for block in blocks(batch):
         rows = hybrid.rows(block)
         scored = hybrid.scores(block, rows)
         for name, frame in hybrid.orders(block, scored, k).items():
             orders.setdefault(name, []).append(frame.select(list(RECOMMENDATIONS)))
+        changes.append(hybrid.rule_changes(block, scored, shown))
         ranks = [rank_of(source) for source in hybrid.generator.sources]
         proposed = rows.select("customer", "article", *ranks, candidate=pl.lit(value=True))
+        segments = segment_of_customers(block)
         found.append(
-            labels.join(segment_of_customers(block), on="customer")
-            .join(proposed, on=["customer", "article"], how="left")
+            labels.join(segments, on="customer")
+            .join(proposed, on=pair, how="left")
             .with_columns(pl.col("candidate").fill_null(value=False))
         )
-        marked = rows.select("customer", "article").join(
-            labels.with_columns(hit=pl.lit(value=True)),
-            on=["customer", "article"],
-            how="left",
-            maintain_order="left",
+        marked = rows.select(pair).join(hit, on=pair, how="left", maintain_order="left")
+        bought.append(marked["bought"].fill_null(value=False).to_numpy())
+        listed.append(
+            orders[HYBRID][-1]
+            .filter(pl.col("rank") <= shown)
+            .select("customer", "article", "rank")
+            .join(segments, on="customer", how="left", maintain_order="left")
+            .join(proposed.drop("candidate"), on=pair, how="left", maintain_order="left")
+            .join(hit, on=pair, how="left", maintain_order="left")
+            .with_columns(pl.col("bought").fill_null(value=False))
         )
-        bought.append(marked["hit"].fill_null(value=False).to_numpy())
         for name in hybrid.rankers:
             scores[name].append(scored[name].to_numpy())
     return Examination(
@@ -109,6 +132,8 @@ def _examine_partition(
         pl.concat(found),
         {name: np.concatenate(each) for name, each in scores.items()},
         np.concatenate(bought),
+        pl.concat(listed),
+        pl.concat(changes),
     )
 
 
@@ -129,7 +154,7 @@ def recall_by_source(found: pl.DataFrame, k: int) -> pl.DataFrame:
     ``adds`` (by how much the union's recall would be lower without it) and, of the union,
     ``perfect_map`` (MAP@k of the candidates in the best order).
     """
-    sources = [name.removesuffix("_rank") for name in found.columns if name.endswith("_rank")]
+    sources = _sources_of(found)
     by = {name: pl.col(rank_of(name)).is_not_null() for name in sources}
     number = pl.sum_horizontal(by.values())
     per_customer = (
@@ -177,6 +202,92 @@ def recall_by_source(found: pl.DataFrame, k: int) -> pl.DataFrame:
             "perfect_map": pl.Float64(),
         },
     )
+
+
+def shown_by_source(shown: pl.DataFrame) -> pl.DataFrame:
+    """Which sources the articles that are shown come from, and how many of them are then bought.
+
+    Parameters
+    ----------
+    shown
+        Of an :class:`Examination`.
+
+    Returns
+    -------
+    One row a segment ("all" first) and source: ``segment``, ``source``, ``places`` (share of the
+    places in the lists whose article it proposed), ``first`` (share of the places whose article
+    stands in its list before that of any other; shared out where several have it at the same
+    place) and ``bought`` (share of what it proposed and was shown that was then bought; null where
+    that is nothing). A place that was filled up comes from no source.
+    """
+    sources = _sources_of(shown)
+    ranks = [pl.col(rank_of(name)) for name in sources]
+    best = pl.min_horizontal(ranks)
+    ahead = [(rank == best).fill_null(value=False) for rank in ranks]
+    equals = pl.sum_horizontal(ahead)
+    frames = []
+    for segment in (ALL, *SEGMENTS):
+        group = shown if segment == ALL else shown.filter(pl.col("segment") == segment)
+        if group.is_empty():
+            continue
+        frames += [
+            group.select(
+                segment=pl.lit(segment),
+                source=pl.lit(name),
+                places=rank.is_not_null().mean(),
+                first=pl.when(is_ahead).then(1 / equals).otherwise(0.0).mean(),
+                bought=pl.col("bought").filter(rank.is_not_null()).mean(),
+            )
+            for name, rank, is_ahead in zip(sources, ranks, ahead, strict=True)
+        ]
+    return pl.concat(frames)
+
+
+def most_shown(shown: pl.DataFrame, articles: pl.DataFrame, n: int) -> pl.DataFrame:
+    """The articles that most customers are shown.
+
+    Parameters
+    ----------
+    shown
+        Of an :class:`Examination`.
+    articles
+        ``article`` and ``article_id``.
+    n
+        Number of articles.
+
+    Returns
+    -------
+    ``article_id``, ``customers`` (number of lists that it is in), ``bought`` (how many of these
+    customers then bought it) and ``source`` (the one that has it before all others in most of the
+    lists; null: none proposed it); the article of most lists first.
+    """
+    sources = _sources_of(shown)
+    best = pl.min_horizontal(rank_of(name) for name in sources)
+    ahead = [(pl.col(rank_of(name)) == best).sum().alias(name) for name in sources]
+    most = pl.max_horizontal(sources)
+    return (
+        shown.group_by("article")
+        .agg(
+            pl.len().cast(pl.Int64).alias("customers"),
+            pl.col("bought").sum().cast(pl.Int64),
+            *ahead,
+        )
+        .sort("customers", "article", descending=[True, False])
+        .head(n)
+        .join(articles, on="article", how="left", maintain_order="left")
+        .select(
+            "article_id",
+            "customers",
+            "bought",
+            source=pl.coalesce(
+                pl.when((pl.col(name) == most) & (most > 0)).then(pl.lit(name)) for name in sources
+            ),
+        )
+    )
+
+
+def _sources_of(frame: pl.DataFrame) -> list[str]:
+    return [name.removesuffix("_rank") for name in frame.columns if name.endswith("_rank")]
 
 
 def gains_of_hybrid(
@@ -245,8 +356,29 @@ def probability_scores(
         By ranker, learned on an earlier window.
     """
     return {
-        name: ProbabilityScores.of(
-            calibrations[name].probability(scores.astype(np.float64)), examined.bought
-        )
+        name: ProbabilityScores.of(predicted, examined.bought)
+        for name, predicted in _probabilities(examined, calibrations).items()
+    }
+
+
+def calibration_curves(
+    examined: Examination, calibrations: Mapping[str, Calibration]
+) -> dict[str, pl.DataFrame]:
+    """Of each ranker, predicted and bought shares in bins that hold as many predicted purchases.
+
+    Parameters are those of :func:`probability_scores`; for the columns see
+    :func:`modiste.evaluation.probability.calibration`.
+    """
+    return {
+        name: calibration(predicted, examined.bought, alike="predicted")
+        for name, predicted in _probabilities(examined, calibrations).items()
+    }
+
+
+def _probabilities(
+    examined: Examination, calibrations: Mapping[str, Calibration]
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        name: calibrations[name].probability(scores.astype(np.float64))
         for name, scores in examined.scores.items()
     }

@@ -8,7 +8,7 @@ are ordered, the features' parts to a ranker's score, the sources' parts to the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -31,6 +31,7 @@ from modiste.ranking.features.articles import ATTRIBUTES
 from modiste.ranking.features.similarity import SimilarityFeatures
 from modiste.ranking.hybrid import Hybrid
 from modiste.ranking.protocol import ExplainsScores, Ranker, SharesAttention
+from modiste.ranking.rows import Feature
 from modiste.ranking.rules import RuleName, rules_against
 from modiste.ranking.scorers import blend_parts
 
@@ -260,10 +261,13 @@ class Attention:
         Its name.
     steps
         Of each step the share of every feature that it looked at, the largest first.
+    meanings
+        Of these features, by their names.
     """
 
     ranker: str
     steps: tuple[dict[str, float], ...]
+    meanings: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -446,7 +450,7 @@ class ExplainedCustomer:
                 if isinstance(ranker, ExplainsScores) and row is not None
             ),
             tuple(
-                _attention(name, ranker, row)
+                _attention(name, ranker, row, self._hybrid.builder.features)
                 for name, ranker in rankers.items()
                 if isinstance(ranker, SharesAttention) and row is not None
             ),
@@ -619,11 +623,18 @@ def _nearest(group: SimilarityFeatures, article: int, codes: pl.Series) -> list[
     return [(code, cosine) for code, cosine in near if code != article and cosine > 0][:_ALIKE]
 
 
-def _attention(name: str, ranker: SharesAttention, row: pl.DataFrame) -> Attention:
+def _attention(
+    name: str, ranker: SharesAttention, row: pl.DataFrame, features: Sequence[Feature]
+) -> Attention:
     assert isinstance(ranker, Ranker)  # it is one of a hybrid
     names = ranker.importance()["feature"]
     steps = []
     for shares in ranker.step_masks(row)[:, 0]:
         order = np.argsort(-shares, kind="stable")
         steps.append({names[int(each)]: float(shares[each]) for each in order if shares[each] > 0})
-    return Attention(name, tuple(steps))
+    looked_at = {feature for step in steps for feature in step}
+    return Attention(
+        name,
+        tuple(steps),
+        {each.name: each.meaning for each in features if each.name in looked_at},
+    )

@@ -25,7 +25,15 @@ from modiste.ranking.features.builder import FeatureBuilder
 from modiste.ranking.labelled_rows import blocks
 from modiste.ranking.protocol import Ranker
 from modiste.ranking.rankers import SLOW, load_rankers, save_rankers
-from modiste.ranking.rules import ArticleRules, Rules, apply_rules, article_rules, fill_up
+from modiste.ranking.rules import (
+    NO_CHANGES,
+    ArticleRules,
+    Rules,
+    apply_rules,
+    article_rules,
+    fill_up,
+    rule_changes,
+)
 from modiste.ranking.scorers import score_rows, scorers_of
 from modiste.ranking.settings import BLEND_SCORER, RankingSettings
 
@@ -135,24 +143,34 @@ class Hybrid:
         rankers' scores of all candidates, and the hybrid without rules.
         """
         scored = comparable(scores, self.scorers)
-        slow = [name for name in self.weighted if name in SLOW]
-        seen = self._first_of_cascade(scores) if slow else pl.lit(value=True)
-        in_cascade = self.combined(
-            comparable(
-                scores.with_columns(pl.when(seen).then(pl.col(name)).alias(name) for name in slow),
-                self.weighted,
-            )
-        )
+        in_cascade = self._in_cascade(scores)
         orders = {
             HYBRID: self.first(batch, in_cascade, k),
             BY_BLEND: rank_by_score(_alone(scored, BLEND_SCORER), k),
             **{name: rank_by_score(_alone(scored, name), k) for name in self.rankers},
         }
-        if slow:
+        if any(name in SLOW for name in self.weighted):
             orders[WITHOUT_CASCADE] = self.first(batch, self.combined(scored), k)
         if self._article_rules is not None:
             orders[WITHOUT_RULES] = rank_by_score(in_cascade, k)
         return orders
+
+    def rule_changes(self, batch: CustomerBatch, scores: pl.DataFrame, k: int) -> pl.DataFrame:
+        """What each rule in force changes in the first ``k`` of each customer.
+
+        Parameters are those of :meth:`orders`; what comes back is that of
+        :func:`modiste.ranking.rules.rule_changes`, empty where no rule is in force.
+        """
+        if self._article_rules is None:
+            return NO_CHANGES
+        return rule_changes(self._in_cascade(scores), self._article_rules, k, _bought(batch))
+
+    def _in_cascade(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """As :meth:`combined`, of all scorers' scores: without those that were not asked for."""
+        slow = [name for name in self.weighted if name in SLOW]
+        seen = self._first_of_cascade(scores) if slow else pl.lit(value=True)
+        asked = scores.with_columns(pl.when(seen).then(pl.col(name)).alias(name) for name in slow)
+        return self.combined(comparable(asked, self.weighted))
 
     def rows(self, batch: CustomerBatch) -> pl.DataFrame:
         """The candidates of a batch with their features: ``customer``, ``article``, every one."""
@@ -285,7 +303,7 @@ class Hybrid:
         """The first ``k`` of each customer by :meth:`combined` scores, by the rules if any."""
         if self._article_rules is None:
             return rank_by_score(scored, k)
-        bought = batch.interactions.select("customer", "article").unique(maintain_order=True)
+        bought = _bought(batch)
         kept = apply_rules(scored, self._article_rules, k, bought)
         popularity = self.generator.sources[POPULARITY]
         assert isinstance(popularity, Popularity)
@@ -302,6 +320,10 @@ class Hybrid:
 def holds_hybrid(folder: Path) -> bool:
     """Whether a folder is one that :meth:`Hybrid.save` wrote."""
     return (folder / _SETTINGS).is_file()
+
+
+def _bought(batch: CustomerBatch) -> pl.DataFrame:
+    return batch.interactions.select("customer", "article").unique(maintain_order=True)
 
 
 def _has_weight(scored: pl.DataFrame, weights: Weights, scorer: str) -> pl.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from modiste.candidates.descriptions import DESCRIPTIONS, describe
 from modiste.ranking.explanation import (
     Absence,
     Evidence,
@@ -18,19 +19,23 @@ from modiste.ranking.explanation import (
 from modiste.ranking.rules import RuleName
 
 # What a source proposes, as the end of "proposed by:".
-SOURCES: Mapping[str, str] = {
-    "popularity": "best sellers of the whole shop",
-    "popularity_by_age": "best sellers with customers of this age",
-    "popularity_by_section": "best sellers where the customer buys",
-    "repurchase": "the customer's own articles, the latest first",
-    "most_frequent": "the customer's own articles, the most frequent first",
-    "other_colours": "other colours of the customer's own articles",
-    "co_visitation": "often bought with the customer's own articles",
-    "graph_filter": "bought by customers with like purchases",
-    "content": "described like the customer's own articles",
-    "sasrec": "what comes after such purchases (SASRec)",
-    "gnn": "what customers like this one buy (graph network)",
-    "combined": "both networks together",
+SOURCES: Mapping[str, str] = {name: found.proposes for name, found in DESCRIPTIONS.items()}
+
+# Groups of features.
+GROUPS: Mapping[str, str] = {
+    "source": "what the sources say of the article",
+    "affinity": "the customer's way with the article",
+    "customer": "the customer",
+    "article": "the article",
+    "similarity": "likeness to what was bought before",
+    "visit": "the customer's last visit",
+}
+
+# Networks, as what sees articles.
+_SEES: Mapping[str, str] = {
+    "sasrec": "SASRec",
+    "gnn": "the graph network",
+    "combined": "both networks",
 }
 
 # Of customers, by how long ago they last bought: see ``modiste.candidates.settings``.
@@ -110,7 +115,12 @@ def ago(days: int) -> str:
 
 def source_in_words(source: str) -> str:
     """What a source proposes."""
-    return SOURCES.get(source, source.replace("_", " "))
+    return describe(source).proposes
+
+
+def group_in_words(group: str) -> str:
+    """What the features of a group are about."""
+    return GROUPS.get(group, group.replace("_", " "))
 
 
 def _personal(evidence: Evidence, main: Proposal) -> str | None:
@@ -188,7 +198,7 @@ def _relation_in_words(relation: Relation) -> str:
     cosine = f"cosine {relation.strength:.2f}"
     if relation.space == "content":
         return f"described alike ({cosine})"
-    return f"goes with it, as {relation.space} sees them ({cosine})"
+    return f"goes with it, by {_SEES.get(relation.space or '', relation.space)} ({cosine})"
 
 
 def _absent(absence: Absence) -> str:

@@ -465,6 +465,9 @@ _CHANGES: dict[str, pl.DataType] = {
     "customers": pl.UInt32(),
 }
 
+# What :func:`rule_changes` gives where no rule is in force.
+NO_CHANGES = pl.DataFrame(schema=_CHANGES)
+
 
 def rule_changes(
     candidates: pl.DataFrame,
@@ -488,7 +491,7 @@ def rule_changes(
     """
     before = apply_rules(candidates, ArticleRules(Rules(), rules.articles), k)
     pair = ["customer", "article"]
-    frames = [pl.DataFrame(schema=_CHANGES)]
+    frames = [NO_CHANGES]
     each = [(rule, rules.alone(rule)) for rule in rules.rules.in_force]
     for name, only in [*each, (TOGETHER, rules)]:
         after = apply_rules(candidates, only, k, bought)
@@ -524,7 +527,7 @@ def summarise_changes(changes: Iterable[pl.DataFrame]) -> pl.DataFrame:
     (distinct ones that it takes out of a list), ``recommendations`` (how many places in lists these
     had) and ``customers`` (whose list or order is another); uint32.
     """
-    rows = pl.concat([pl.DataFrame(schema=_CHANGES), *changes])
+    rows = pl.concat([NO_CHANGES, *changes])
     of_articles = pl.col("article").is_not_null()
     return (
         rows.group_by("rule")

@@ -56,6 +56,7 @@ class Results(Protocol):
 
 # Features of a ranker that are shown, the strongest.
 _SHOWN_FEATURES = 12
+_LOOKED_AT = 5
 
 # Categories of characters that a terminal may obey instead of showing: controls, formats (which
 # turn the direction of writing), halves of characters, separators of lines.
@@ -546,6 +547,8 @@ def _in_words(explanation: Explanation) -> list[str]:
 
 def _print_scores_of(explanation: Explanation, segment: str, console: Console) -> None:
     """The figures: what adds up to the score, and to each ranker's."""
+    from modiste.ranking.reasons import group_in_words
+
     weighted = [each for each in explanation.scorers if each.weight]
     rows = [
         [
@@ -572,18 +575,18 @@ def _print_scores_of(explanation: Explanation, segment: str, console: Console) -
         rows.append(["together", "", signed(parts.score)])
         name = readable(parts.ranker)
         _print_table(console, f"What features add to {name}", ["feature", "value", "adds"], rows)
-        groups = ", ".join(f"{group} {signed(part)}" for group, part in parts.groups.items())
+        groups = ", ".join(
+            f"{group_in_words(group)} {signed(part)}" for group, part in parts.groups.items()
+        )
         _print_line(console, f"By group: {groups}")
     for looked in (each for each in explanation.attention if each.ranker in used):
         rows = [
-            [
-                str(number),
-                ", ".join(f"{name} {share:.0%}" for name, share in list(step.items())[:5]),
-            ]
+            [str(number), looked.meanings.get(name, name), f"{share:.0%}"]
             for number, step in enumerate(looked.steps, start=1)
+            for name, share in list(step.items())[:_LOOKED_AT]
         ]
         title = f"Where {readable(looked.ranker)} looked, step by step"
-        _print_table(console, title, ["step", "features"], rows, texts=2)
+        _print_table(console, title, ["step", "feature", "attention"], rows, texts=2)
 
 
 def _value(value: float | str | None) -> str:

@@ -6,7 +6,7 @@ a long history as with a short one and with none, so that the page shows every k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import cycle
@@ -277,6 +277,24 @@ class _Seen:
     def _tile(self, article: int) -> Tile:
         row = self.articles.row(article, named=True)
         return Tile(row, self.pictures.picture(row))
+
+
+def make_tiles(
+    articles: pl.DataFrame, ids: Sequence[str], pictures: PictureFolder
+) -> dict[str, Tile]:
+    """Some articles, by their ids, to be shown beside others.
+
+    Parameters
+    ----------
+    articles
+        The articles table.
+    ids
+        Which of them.
+    pictures
+        What they look like.
+    """
+    rows = articles.filter(pl.col("article_id").is_in(list(ids))).iter_rows(named=True)
+    return {row["article_id"]: Tile(row, pictures.picture(row)) for row in rows}
 
 
 def _of(frame: pl.DataFrame, customer: int) -> Iterator[dict[str, Any]]:

@@ -14,10 +14,13 @@ from typing import Any
 
 import polars as pl
 
+from modiste.candidates.descriptions import describe
 from modiste.report.ranking import Curve
 from modiste.report.results import (
     UNION,
+    CalibrationBin,
     Group,
+    ShownSource,
     SourceRecall,
     WindowScores,
     long_day,
@@ -188,7 +191,87 @@ def found_by_source(found: Sequence[SourceRecall]) -> Figure:
 
 
 def _union_text(source: str) -> str:
-    return "all together" if source == UNION else readable(source)
+    return "all together" if source == UNION else describe(source).name
+
+
+def shown_by_source(shown: Sequence[ShownSource]) -> Figure:
+    """Share of the places shown that each source proposed, and within it those that it leads."""
+    rows = sorted(shown, key=lambda row: (row.first, row.places))
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [round(value, 6) for value in values],
+                "y": list(range(len(rows))),
+                "marker": {"color": colour},
+                "hovertemplate": f"%{{x:.1%}} {what}<extra></extra>",
+            }
+            for values, colour, what in (
+                ([row.places for row in rows], _OTHER, "proposed"),
+                ([row.first for row in rows], _ACCENT, "before all other sources"),
+            )
+        ],
+        "layout": {
+            "barmode": "overlay",
+            "height": 80 + _ROW_HEIGHT * len(rows),
+            "xaxis": {"tickformat": ".0%", "title": {"text": "share of the places shown"}},
+            "yaxis": _rows([describe(row.source).name for row in rows]),
+        },
+    }
+
+
+def calibration_curve(curves: Mapping[str, Sequence[CalibrationBin]]) -> Figure:
+    """Bought share by predicted share of each ranker, on logarithmic scales, and the ideal.
+
+    A bin of which nothing was bought has no place on such a scale, and is not drawn.
+    """
+    shares = [share for bins in curves.values() for each in bins for share in _both(each) if share]
+    low, high = min(shares) / 1.3, min(1.0, max(shares) * 1.3)
+    axis = {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        **_ticks(low, high, "{:.10g} %", 100),
+    }
+    ideal: Figure = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [low, high],
+        "y": [low, high],
+        "line": {"color": _MUTED, "width": 1, "dash": "dot"},
+        "hoverinfo": "skip",
+    }
+    return {
+        "data": [
+            ideal,
+            *(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "x": [_digits(each.predicted) for each in bins],
+                    "y": [_digits(each.observed) or None for each in bins],
+                    "line": {"color": f"var(--s{place + 1})", "width": 1.5},
+                    "marker": {"size": 7},
+                    "hovertemplate": f"{readable(ranker)}: %{{x:.3%}} predicted, "
+                    "%{y:.3%} bought<extra></extra>",
+                }
+                for place, (ranker, bins) in enumerate(curves.items())
+            ),
+        ],
+        "layout": {
+            "height": 420,
+            "xaxis": {"title": {"text": "predicted share"}, **axis},
+            "yaxis": {"title": {"text": "bought share"}, **axis},
+        },
+    }
+
+
+def _both(each: CalibrationBin) -> tuple[float, float]:
+    return each.predicted, each.observed
+
+
+def _digits(share: float) -> float:
+    return float(f"{share:.5g}")
 
 
 def importance_by_group(
@@ -570,12 +653,12 @@ def _colour(name: str, chosen: str, reference: str) -> str:
     return _ACCENT if name == chosen else _REFERENCE if name == reference else _OTHER
 
 
-def _ticks(low: float, high: float) -> Figure:
+def _ticks(low: float, high: float, text: str = "{:,.10g}", scale: float = 1.0) -> Figure:
     """Ticks of a logarithmic axis: 1, 2, 5, 10, … or powers of ten alone where it is long."""
     steps = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
-    return {"tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
+    return {"tickvals": ticks, "ticktext": [text.format(scale * tick) for tick in ticks]}
 
 
 def _vertical_line(at: float, text: str) -> Mapping[str, Any]:

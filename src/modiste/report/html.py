@@ -1,22 +1,24 @@
 """The page: one file that stands alone, works offline and fetches nothing.
 
-All but the element with the id ``timings`` is the same bytes for the same data and settings.
+All but the elements with the ids ``timings`` and ``took`` is the same bytes for the same data and
+settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from modiste import __version__
+from modiste.candidates.descriptions import describe
 from modiste.data.manifest import Manifest
 from modiste.engine import atomic_file
 from modiste.report import figures, ranking
-from modiste.report.examples import Example
+from modiste.report.examples import Example, Tile
 from modiste.report.pages import Gallery, page_environment, source
 from modiste.report.pictures import LARGEST_BYTES
 from modiste.report.ranking import RankingChoice
@@ -73,6 +75,8 @@ class RunReport:
         How the networks were trained, for each recommender that is one.
     ranking
         How the ranking was chosen, where there is one.
+    tiles
+        The articles that most customers are shown, by their ids.
     """
 
     metrics: RunMetrics
@@ -87,6 +91,7 @@ class RunReport:
     pictures_left_out: int = 0
     trainings: Sequence[NetworkTraining] = ()
     ranking: RankingChoice | None = None
+    tiles: Mapping[str, Tile] = field(default_factory=dict)
 
 
 def write_report(target: Path, report: RunReport) -> None:
@@ -115,6 +120,10 @@ def render_report(report: RunReport) -> str:
         "days": long_days,
         "short_day": short_day,
         "readable": readable,
+        "source": lambda name: describe(name).name,
+        "proposes": lambda name: describe(name).proposes,
+        "share": lambda share: f"{100 * share:.3g} %",
+        "duration": _duration,
         "weight": lambda weight: f"{weight:.4g}",
         "colour": lambda position: position % _SOURCE_COLOURS + 1,
         "verdict": verdict,
@@ -175,6 +184,17 @@ def _ranking_page(report: RunReport, ranked: RankingMetrics, map_title: str) -> 
         "metrics": ranked,
         "climb": steps,
         "gain": ranked.gains.get(BLEND),
+        "parts": ranking.parts(report.metrics.test, ranked),
+        "shown": ranking.shown_first(ranked),
+        "shown_figure": figures.shown_by_source(ranking.shown_first(ranked)),
+        "most_shown": [
+            (article, report.tiles[article.article_id])
+            for article in ranked.most_shown
+            if article.article_id in report.tiles
+        ],
+        "calibration_figure": figures.calibration_curve(ranked.calibration)
+        if ranked.calibration
+        else None,
         "costs": ranking.costs(steps, ranked, report.metrics.weights, report.timings),
         "segments": ranking.segments_found(ranked),
         "segment_words": ranking.SEGMENT_WORDS,
@@ -186,6 +206,7 @@ def _ranking_page(report: RunReport, ranked: RankingMetrics, map_title: str) -> 
         "rankers": rankers,
         "main": ranking.main_ranker(ranked),
         "groups": groups,
+        "main_groups": list(groups.items())[:3],
         "groups_figure": figures.importance_by_group(groups, rankers),
         "importance_means": ranking.importance_means,
         "features": ranking.every_feature(ranked),
@@ -197,9 +218,22 @@ def _ranking_page(report: RunReport, ranked: RankingMetrics, map_title: str) -> 
         "curves": [figures.weight_curve(curve, map_title) for curve in first],
         "other_curves": [figures.weight_curve(curve, map_title) for curve in others],
         "probability_metrics": ranking.PROBABILITY_METRICS,
-        "rules": [] if report.ranking is None else ranking.rules_in_force(report.ranking.rules),
+        "rules": []
+        if report.ranking is None
+        else ranking.rules_in_force(report.ranking.rules, ranked),
+        "changes": ranking.changes_together(ranked),
         "left_out": ranking.left_out(report.metrics.test, ranked),
     }
+
+
+def _duration(seconds: float) -> str:
+    """How long something took: 42 s, 6 min 20 s, 19 min, 1 h 23 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 10:
+        return f"{round(seconds / 60)} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _compared_by_segment(scores: WindowScores, chosen: str) -> list[str]:

@@ -12,7 +12,8 @@ from modiste.candidates.settings import LATELY_DAYS, SEGMENTS
 from modiste.data.dataset import Window
 from modiste.ranking.hybrid import BY_BLEND, WITHOUT_CASCADE, WITHOUT_RULES
 from modiste.ranking.rankers import RANKERS, SLOW
-from modiste.ranking.rules import Rules
+from modiste.ranking.reasons import group_in_words
+from modiste.ranking.rules import TOGETHER, Rules
 from modiste.ranking.settings import BLEND_SCORER, RankerName
 from modiste.report.pages import yaml_text
 from modiste.report.results import (
@@ -22,6 +23,8 @@ from modiste.report.results import (
     Gain,
     ModelScores,
     RankingMetrics,
+    RuleChanges,
+    ShownSource,
     SourceRecall,
     WindowScores,
     readable,
@@ -33,16 +36,6 @@ SEGMENT_WORDS = {
     "cold": "never bought",
     "lately": f"bought in the last {LATELY_DAYS} days",
     "earlier": "bought, but longer ago",
-}
-
-# Groups of features for a reader.
-_GROUPS = {
-    "source": "what the sources of candidates say",
-    "affinity": "the customer's way with the article",
-    "customer": "the customer",
-    "article": "the article",
-    "similarity": "likeness to what was bought before",
-    "visit": "the customer's last visit",
 }
 
 # What counts as a feature's importance.
@@ -220,6 +213,22 @@ def costs(
     return found
 
 
+def parts(test: WindowScores, ranking: RankingMetrics) -> list[Step]:
+    """The scorers that the hybrid weighs, each alone in the test window, best first."""
+    found = [
+        Step(name, "", test.models[name], ranking.gains[name])
+        for name in scorers(ranking)
+        if name in test.models and name in ranking.gains
+    ]
+    return sorted(found, key=lambda step: -step.scores.main.mean)
+
+
+def shown_first(ranking: RankingMetrics) -> list[ShownSource]:
+    """What all customers are shown, by the sources: who leads most of the places first."""
+    of_all = [row for row in ranking.shown if row.segment == "all"]
+    return sorted(of_all, key=lambda row: (-row.first, -row.places))
+
+
 def segments_found(ranking: RankingMetrics) -> list[SourceRecall]:
     """What the union of the sources found in each segment that has customers, all of them first."""
     return [row for row in ranking.candidates if row.source == UNION]
@@ -259,9 +268,7 @@ def importance_by_group(ranking: RankingMetrics) -> dict[str, dict[str, float]]:
     """By group in words, then by ranker, the features' importance together; the largest first."""
     groups: dict[str, dict[str, float]] = {}
     for row in ranking.importance:
-        of_group = groups.setdefault(
-            _GROUPS.get(row.group, readable(row.group)), dict.fromkeys(ranking.rounds, 0.0)
-        )
+        of_group = groups.setdefault(group_in_words(row.group), dict.fromkeys(ranking.rounds, 0.0))
         of_group[row.ranker] += row.importance
     main = main_ranker(ranking)
     return dict(sorted(groups.items(), key=lambda group: -group[1][main]))
@@ -280,7 +287,7 @@ def every_feature(ranking: RankingMetrics) -> list[tuple[str, str, str, dict[str
     rows: dict[str, tuple[str, str, str, dict[str, float]]] = {}
     main = main_ranker(ranking)
     for row in [*ranking.strongest(main), *ranking.importance]:
-        group = _GROUPS.get(row.group, readable(row.group))
+        group = group_in_words(row.group)
         of_feature = rows.setdefault(row.feature, (row.feature, group, row.meaning, {}))
         of_feature[3][row.ranker] = row.importance
     return list(rows.values())
@@ -327,10 +334,35 @@ def curves(choice: RankingChoice) -> tuple[list[Curve], list[Curve]]:
     ]
 
 
-def rules_in_force(rules: Rules) -> list[tuple[str, str]]:
-    """Each rule that is set, and how, as it stands in a config file."""
+@dataclass(frozen=True)
+class RuleInForce:
+    """A rule of the shop.
+
+    Attributes
+    ----------
+    name
+        Of the rule.
+    value
+        What it is set to, as it stands in a config file.
+    changes
+        What it alone changes in the lists without any; None where a run did not count it.
+    """
+
+    name: str
+    value: str
+    changes: RuleChanges | None
+
+
+def rules_in_force(rules: Rules, ranking: RankingMetrics) -> list[RuleInForce]:
+    """Each rule that is set, with what it changes."""
     set_ = rules.model_dump(mode="json")
-    return [(name, yaml_text(set_[name])) for name in rules.in_force]
+    changes = {row.rule: row for row in ranking.rules}
+    return [RuleInForce(name, yaml_text(set_[name]), changes.get(name)) for name in rules.in_force]
+
+
+def changes_together(ranking: RankingMetrics) -> RuleChanges | None:
+    """What all rules together change; None where none is in force, or it was not counted."""
+    return next((row for row in ranking.rules if row.rule == TOGETHER), None)
 
 
 def left_out(test: WindowScores, ranking: RankingMetrics) -> list[Step]:

@@ -25,6 +25,7 @@ UNION = "union"
 _NAMES = {
     "sasrec": "SASRec",
     "gnn": "GNN",
+    "combined": "both networks",
     "lightgbm": "LightGBM",
     "lightgbm_known": "LightGBM of all who bought before",
     "tabnet": "TabNet",
@@ -164,6 +165,57 @@ class ProbabilityFigures(BaseModel):
     calibration_error: float
 
 
+class CalibrationBin(BaseModel):
+    """Predicted and bought shares of rows whose predictions lie together.
+
+    See :func:`modiste.evaluation.probability.calibration`.
+    """
+
+    low: float
+    high: float
+    predicted: float
+    observed: float
+    n: int
+    weight: float
+
+
+class ShownSource(BaseModel):
+    """How much of what a segment's customers are shown comes from a source.
+
+    See :func:`modiste.ranking.examination.shown_by_source`.
+    """
+
+    segment: str
+    source: str
+    places: float
+    first: float
+    bought: float | None = None
+
+
+class ShownArticle(BaseModel):
+    """An article that many customers are shown.
+
+    See :func:`modiste.ranking.examination.most_shown`.
+    """
+
+    article_id: str
+    customers: int
+    bought: int
+    source: str | None = None
+
+
+class RuleChanges(BaseModel):
+    """What a rule of the shop changes in the lists without any, or all rules together do.
+
+    See :func:`modiste.ranking.rules.summarise_changes`.
+    """
+
+    rule: str
+    articles: int
+    recommendations: int
+    customers: int
+
+
 class FeatureImportance(BaseModel):
     """How much a feature counts with a ranker; all of a ranker's add up to 1."""
 
@@ -195,9 +247,15 @@ class RankingMetrics(BaseModel):
     gains
         By every other model of the test window.
     segments
-        The same for each segment of customers; a run of an earlier version has none.
-    probability
+        The same for each segment of customers; a run of an earlier version has none, and nothing
+        of what is shown, of calibration and of rules.
+    shown, most_shown
+        Where what the test window's customers are shown comes from, and the articles that most of
+        them are shown.
+    probability, calibration
         By ranker.
+    rules
+        What each rule in force changes in these lists, all together last.
     importance
         By ranker, the most important features first.
     """
@@ -211,7 +269,11 @@ class RankingMetrics(BaseModel):
     candidates: list[SourceRecall]
     gains: dict[str, Gain]
     segments: dict[str, SegmentGains] = {}
+    shown: list[ShownSource] = []
+    most_shown: list[ShownArticle] = []
     probability: dict[str, ProbabilityFigures]
+    calibration: dict[str, list[CalibrationBin]] = {}
+    rules: list[RuleChanges] = []
     importance: list[FeatureImportance]
 
     @property
@@ -224,6 +286,12 @@ class RankingMetrics(BaseModel):
         return next(
             (row for row in self.candidates if (row.source, row.segment) == (source, segment)),
             None,
+        )
+
+    def shown_from(self, source: str, segment: str = "all") -> ShownSource | None:
+        """How much of what a segment's customers are shown comes from a source."""
+        return next(
+            (row for row in self.shown if (row.source, row.segment) == (source, segment)), None
         )
 
     def strongest(self, ranker: str, n: int | None = None) -> list[FeatureImportance]:

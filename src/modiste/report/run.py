@@ -10,7 +10,7 @@ import polars as pl
 from modiste.data.dataset import Dataset
 from modiste.evaluation.protocol import Recommender
 from modiste.models.blend import Blend
-from modiste.report.examples import make_examples
+from modiste.report.examples import make_examples, make_tiles
 from modiste.report.html import RunReport, write_report
 from modiste.report.pictures import PictureFolder
 from modiste.report.ranking import RankingChoice
@@ -80,6 +80,12 @@ def write_run_report(
         seed=seed,
         pictures=pictures,
     )
+    most_shown = [] if metrics.ranking is None else metrics.ranking.most_shown
+    tiles = make_tiles(
+        dataset.until(metrics.test.as_of).articles,
+        [article.article_id for article in most_shown],
+        pictures,
+    )
     write_report(
         target,
         RunReport(
@@ -94,6 +100,7 @@ def write_run_report(
             ceiling=ceiling,
             trainings=trainings,
             ranking=ranking,
+            tiles=tiles,
             pictures_left_out=len(pictures.too_large),
         ),
     )

@@ -8,21 +8,21 @@ from typing import Self
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import days_since
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
 from modiste.ranking.rows import Feature
 
 GROUP = "affinity"
 
-# Attributes whose share of a customer's purchases is a feature, in a merchandiser's words.
-_TASTES = {
-    "product_type_name": "product type",
-    "department_name": "department",
-    "section_name": "section",
-    "index_group_name": "part of the range",
-    "garment_group_name": "garment group",
-    "colour_group_name": "colour",
-    "graphical_appearance_name": "pattern",
-}
+# Attributes whose share of a customer's purchases is a feature.
+_TASTES = (
+    "product_type_name",
+    "department_name",
+    "section_name",
+    "index_group_name",
+    "garment_group_name",
+    "colour_group_name",
+    "graphical_appearance_name",
+)
 
 # The latest purchases say more: those of a department have features of their own.
 _LATEST = ("department_name", "product_type_name")
@@ -34,18 +34,20 @@ def _features() -> tuple[Feature, ...]:
     pairs = {
         "times_bought": "days on which the customer bought the article",
         "days_since_bought": "days since the customer last bought the article",
-        "product_times_bought": "articles of this product that the customer bought, any colour",
+        "product_times_bought": "times that the customer bought the product, in any colour",
         "days_since_product": "days since the customer last bought the product, in any colour",
         **{
-            f"share_of_{column}": f"share of purchases of this {words}"
-            for column, words in _TASTES.items()
+            f"share_of_{column}": f"share of the customer's purchases {ATTRIBUTE_WORDS[column][1]}"
+            for column in _TASTES
         },
         **{
-            f"days_since_{column}": f"days since the last purchase of this {_TASTES[column]}"
+            f"days_since_{column}": (
+                f"days since the customer's last purchase {ATTRIBUTE_WORDS[column][1]}"
+            )
             for column in _LATEST
         },
-        "price_to_habit": "price beside the mean price that the customer paid",
-        "age_to_buyers": "years between the customer's age and the mean of the article's buyers",
+        "price_to_habit": "price compared with what the customer pays on average",
+        "age_to_buyers": "years by which the customer is older than the article's buyers",
     }
     return tuple(Feature(name, GROUP, meaning) for name, meaning in pairs.items())
 

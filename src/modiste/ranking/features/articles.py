@@ -10,7 +10,7 @@ import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.ranking.features.group import Defined, days_since, in_order
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, Defined, days_since, in_order
 from modiste.ranking.rows import Feature
 
 GROUP = "article"
@@ -57,12 +57,12 @@ def _definitions(as_of: date) -> list[Defined]:
     price = pl.col("price_sum") * _PRICE_UNIT / pl.col("prices")
     numbers: dict[str, tuple[str, str | pl.Expr]] = {
         POPULARITY_FEATURE: (
-            "popularity: recent sales, the latest most, best seller 1",
+            "how well the article sells lately, compared with the best seller",
             "popularity",
         ),
         **{
             f"sales_{days}d": (
-                f"pieces of a thousand sold in the shop in the last {days} days",
+                f"sales {_in_the_last(days)}, of a thousand pieces sold in the shop",
                 _per_thousand(days),
             )
             for days in _SPANS
@@ -70,34 +70,37 @@ def _definitions(as_of: date) -> list[Defined]:
         "sales_rank_1d": ("place among the best sellers of the last day", _place(1)),
         "sales_rank_7d": ("place among the best sellers of the last 7 days", _place(7)),
         "sales_trend_1d": (
-            "sales of the last day beside the usual day of the last 7",
+            "sales on the last day, compared with a usual day of the last 7",
             _daily(1) / _daily(7),
         ),
         "sales_trend_7d": (
-            "sales of the last 7 days beside the usual of the last 28",
+            "sales in the last 7 days, compared with a usual week of the last 28 days",
             _daily(7) / _daily(28),
         ),
-        "days_on_sale": ("days since the first sale", days_since(pl.col("first"), now)),
-        "days_since_sale": ("days since the last sale", days_since(pl.col("last"), now)),
-        "price": ("mean price of the last 28 days", price),
+        "days_on_sale": ("days since the article was first sold", days_since(pl.col("first"), now)),
+        "days_since_sale": (
+            "days since the article was last sold",
+            days_since(pl.col("last"), now),
+        ),
+        "price": ("price: what the article cost in the last 28 days, on average", price),
         "discount": (
-            "how far the price of the last 28 days is below the dearest day's",
+            "discount: how far the price lies below the highest of the last 28 days",
             1 - price / pl.col("highest"),
         ),
         "online_share": (
-            "share sold online in the last 28 days",
+            "share of the article's sales that were online, in the last 28 days",
             pl.col("online") / pl.col("channels"),
         ),
         "buyer_age": (
-            "mean age of the buyers of the last 28 days",
+            "mean age of who bought the article in the last 28 days",
             pl.col("age_sum") / pl.col("ages"),
         ),
         "pieces_a_buyer": (
-            "pieces that a buyer of the last 28 days took",
+            "pieces that a buyer took in the last 28 days, on average",
             pl.col("sales_28") / pl.col("buyers"),
         ),
         "repeat_share": (
-            "share of the buyers of the last 28 days who had bought it on an earlier day",
+            "share of the buyers in the last 28 days who had bought the article before",
             (pl.col("repeats") + 0.5) / (pl.col("buyers") + 10),
         ),
     }
@@ -109,13 +112,17 @@ def _definitions(as_of: date) -> list[Defined]:
             Feature(
                 column,
                 GROUP,
-                column.removesuffix("_name").replace("_", " "),
+                f"{ATTRIBUTE_WORDS[column][0]} of the article",
                 _MOST_VALUES + 1,
             ),
             pl.col(column),
         )
         for column in ATTRIBUTES
     ]
+
+
+def _in_the_last(days: int) -> str:
+    return "on the last day" if days == 1 else f"in the last {days} days"
 
 
 def _place(days: int) -> pl.Expr:

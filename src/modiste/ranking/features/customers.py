@@ -14,21 +14,30 @@ from modiste.ranking.rows import Feature
 GROUP = "customer"
 
 _NUMBERS: dict[str, tuple[str, pl.Expr]] = {
-    "age": ("age in years", pl.col("age")),
-    "fashion_news": ("gets fashion news", pl.col("FN")),
-    "active": ("active for communication", pl.col("Active")),
-    "purchases": ("articles bought so far, each day's once", pl.col("purchases")),
-    "purchase_days": ("days with a purchase", pl.col("purchase_days")),
-    "purchases_28d": ("articles bought in the last 28 days", pl.col("purchases_28d")),
-    "basket": ("articles bought on a day, in the mean", pl.col("purchases") / pl.col("days")),
-    "days_since_purchase": ("days since the last purchase", pl.col("days_since_purchase")),
-    "days_since_first": ("days since the first purchase", pl.col("days_since_first")),
+    "age": ("age of the customer", pl.col("age")),
+    "fashion_news": ("whether the customer gets fashion news", pl.col("FN")),
+    "active": ("whether the customer is active for communication", pl.col("Active")),
+    "purchases": ("articles that the customer bought so far", pl.col("purchases")),
+    "purchase_days": ("days on which the customer bought something", pl.col("purchase_days")),
+    "purchases_28d": (
+        "articles that the customer bought in the last 28 days",
+        pl.col("purchases_28d"),
+    ),
+    "basket": (
+        "articles that the customer buys on a day, on average",
+        pl.col("purchases") / pl.col("days"),
+    ),
+    "days_since_purchase": (
+        "days since the customer's last purchase",
+        pl.col("days_since_purchase"),
+    ),
+    "days_since_first": ("days since the customer's first purchase", pl.col("days_since_first")),
     "repeats": (
-        "share of the purchases that were of an article bought before",
+        "share of the customer's purchases that were of an article bought before",
         1 - pl.col("distinct") / pl.col("purchases"),
     ),
-    "mean_price": ("mean price of what was bought", pl.col("mean_price")),
-    "customer_online": ("share bought online", pl.col("online")),
+    "mean_price": ("what the customer pays for an article, on average", pl.col("mean_price")),
+    "customer_online": ("share of the customer's purchases that were online", pl.col("online")),
 }
 
 

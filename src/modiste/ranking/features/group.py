@@ -10,6 +10,18 @@ import polars as pl
 from modiste.data.dataset import CustomerBatch, History
 from modiste.ranking.rows import Feature
 
+# What a merchandiser calls an attribute of articles, and how purchases share it with an article.
+ATTRIBUTE_WORDS = {
+    "product_code": ("product", "of this product"),
+    "product_type_name": ("product type", "of this product type"),
+    "department_name": ("department", "from this department"),
+    "section_name": ("section", "from this section"),
+    "index_group_name": ("part of the range", "from this part of the range"),
+    "garment_group_name": ("garment group", "of this garment group"),
+    "colour_group_name": ("colour", "in this colour"),
+    "graphical_appearance_name": ("pattern", "with this pattern"),
+}
+
 # A feature beside the expression that gives it.
 Defined = tuple[Feature, pl.Expr]
 

@@ -17,6 +17,13 @@ from modiste.vectors.article_vectors import unit_rows
 
 GROUP = "similarity"
 
+# What nearness is in each space, in a merchandiser's words.
+_MEANINGS = {
+    "content": "how alike the article's description is to {}",
+    "sasrec": "how well the article goes with {} (SASRec)",
+    "gnn": "how well the article goes with {} (graph network)",
+}
+
 # Rows whose vectors are gathered at once.
 _ROWS_IN_A_BLOCK = 1 << 18
 
@@ -44,9 +51,10 @@ class SimilarityFeatures:
     def features(self) -> tuple[Feature, ...]:
         """The group's features."""
         space = self.space
+        meaning = _MEANINGS.get(space, f"how near the article is ({space}) to {{}}")
         return (
-            Feature(f"{space}_to_last", GROUP, f"likeness ({space}) to the last day's purchases"),
-            Feature(f"{space}_to_all", GROUP, f"likeness ({space}) to all purchases"),
+            Feature(f"{space}_to_last", GROUP, meaning.format("what the customer bought last")),
+            Feature(f"{space}_to_all", GROUP, meaning.format("all that the customer bought")),
         )
 
     def fit(self, history: History) -> Self:

@@ -8,6 +8,7 @@ from typing import Self
 
 import polars as pl
 
+from modiste.candidates.descriptions import describe
 from modiste.candidates.generator import rank_of, score_of
 from modiste.data.dataset import CustomerBatch, History
 from modiste.ranking.rows import Feature, RankingRows
@@ -37,13 +38,11 @@ class SourceFeatures:
                 feature
                 for source in self.sources
                 for feature in (
-                    Feature(score_of(source), GROUP, f"score by {source.replace('_', ' ')}"),
-                    Feature(
-                        rank_of(source), GROUP, f"place in the list by {source.replace('_', ' ')}"
-                    ),
+                    Feature(score_of(source), GROUP, describe(source).score),
+                    Feature(rank_of(source), GROUP, f"place among {describe(source).proposes}"),
                 )
             ),
-            Feature(_SOURCES, GROUP, "number of sources that propose it"),
+            Feature(_SOURCES, GROUP, "number of sources that propose the article"),
         )
 
     def fit(self, history: History) -> Self:

@@ -13,60 +13,60 @@ from typing import Self
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import days_since
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
 from modiste.ranking.rows import Feature
 
 GROUP = "visit"
 
 _PRODUCT, _TYPE = "product_code", "product_type_name"
 
-# Attributes whose share of the last visit's articles is a feature, in a merchandiser's words.
-_SHARES = {
-    _PRODUCT: "product",
-    _TYPE: "product type",
-    "department_name": "department",
-    "section_name": "section",
-    "index_group_name": "part of the range",
-    "garment_group_name": "garment group",
-    "colour_group_name": "colour",
-}
+# Attributes whose share of the last visit's articles is a feature.
+_SHARES = (
+    _PRODUCT,
+    _TYPE,
+    "department_name",
+    "section_name",
+    "index_group_name",
+    "garment_group_name",
+    "colour_group_name",
+)
 
 # Purchases of this many last days are counted of their own: most returns come that soon.
 _DAYS = 4
 
 _VISIT = {
     "visit_online": "share of the last visit's articles that were bought online",
-    "visit_articles": "articles bought on the last visit",
-    "visit_pieces": "pieces bought on the last visit",
-    "visit_products": "products bought on the last visit, all colours as one",
-    "visit_before": "days since the visit before the last one",
-    f"visits_{_DAYS}d": f"days with a purchase among the last {_DAYS}",
-    "bought_again": "times that the customer bought again what was bought on an earlier day",
+    "visit_articles": "articles that the customer bought on the last visit",
+    "visit_pieces": "pieces that the customer bought on the last visit",
+    "visit_products": "products that the customer bought on the last visit, all colours as one",
+    "visit_before": "days since the customer's visit before the last one",
+    f"visits_{_DAYS}d": f"days of the last {_DAYS} on which the customer bought something",
+    "bought_again": "times that the customer bought an article again",
 }
 
 _LAST_BOUGHT = {
     "bought_online": "whether the customer last bought the article online",
-    "bought_pieces": "pieces that the customer last bought of the article",
-    "bought_with": "articles that the customer bought on the day of this article",
-    "bought_colours": "colours of the product that the customer bought on the day of this article",
-    "bought_of_type": "articles of this type that the customer bought on the day of this article",
-    "times_bought_4d": f"days among the last {_DAYS} on which the customer bought the article",
-    "price_to_paid": "price beside what the customer last paid for the article",
+    "bought_pieces": "pieces of the article that the customer took the last time",
+    "bought_with": "articles in the basket when the customer last bought this one",
+    "bought_colours": "colours of the product in the basket when the customer last bought this one",
+    "bought_of_type": "articles of this type in the basket when the customer last bought this one",
+    "times_bought_4d": f"days of the last {_DAYS} on which the customer bought the article",
+    "price_to_paid": "price compared with what the customer last paid for the article",
 }
 
 _LAST_PRODUCT = {
     "product_online": "whether the customer last bought the product online, in any colour",
-    "product_colours": "colours in which the customer last bought the product",
+    "product_colours": "number of colours in which the customer last bought the product",
 }
 
 
 def _features() -> tuple[Feature, ...]:
     meanings = {
         **_VISIT,
-        "price_to_visit": "price beside the mean price of the last visit",
+        "price_to_visit": "price compared with the mean price of the last visit",
         **{
-            _share_of(column): f"share of the last visit's articles that are of this {words}"
-            for column, words in _SHARES.items()
+            _share_of(column): f"share of the last visit's articles {ATTRIBUTE_WORDS[column][1]}"
+            for column in _SHARES
         },
         **_LAST_BOUGHT,
         **_LAST_PRODUCT,
