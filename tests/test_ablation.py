@@ -119,7 +119,7 @@ def test_the_whole_is_what_a_run_makes(
     test = Window(small_shop.next_day, 7).earlier()
     history, labels = small_shop.until(test.as_of), small_shop.purchases(test)
     hybrid = Ranking(windows, lambda: PARTS, (), choice, learned).hybrid().fit(history)
-    scored = score_customers(examine(history, hybrid, labels, K).orders[HYBRID], labels, K)
+    scored = score_customers(examine(history, hybrid, labels, K, K).orders[HYBRID], labels, K)
     assert_frame_equal(
         whole.precision.drop("segment"), scored.select("customer", "average_precision")
     )
