@@ -159,10 +159,10 @@ def test_without_a_source_every_buyer_still_counts(rows: AblationRows, whole: Sc
     tested = learn_and_test(left, PARTS.ranking, PARTS.models.weights, K)
     assert tested.precision["customer"].equals(whole.precision["customer"])
     assert tested.precision["segment"].null_count() == 0
-    # Nobody else proposes anything to who never bought.
-    cold = tested.precision.filter(pl.col("segment") == "cold")
-    assert cold.height
-    assert (cold["average_precision"] == 0).all()
+    # Who is left without a list counts as one that nothing good was shown to.
+    lost = tested.precision.join(left.test.rows.frame, on="customer", how="anti")
+    assert lost.height
+    assert (lost["average_precision"] == 0).all()
 
 
 def test_rankers_do_not_see_a_group_that_is_left_out(
