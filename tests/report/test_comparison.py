@@ -105,7 +105,11 @@ def test_rankings_are_put_side_by_side(runs: Path, comparison: Comparison) -> No
             name: ranking["probability"][figure.ranker][figure.metric]
             for name, ranking in rankings.items()
         }
-    assert {row.ranker for row in comparison.probability} == {"lightgbm", "logistic"}
+    assert {row.ranker for row in comparison.probability} == {
+        "lightgbm",
+        "lightgbm_known",
+        "logistic",
+    }
     for key, values in comparison.ranking_weights.items():
         segment, scorer = key.split(".")
         assert values == {

@@ -86,7 +86,8 @@ def examine(
         pl.concat([part.found for part in parts]),
         {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
         np.concatenate([part.bought for part in parts]),
-        pl.concat([part.shown for part in parts]),
+        # In one piece, for sums of fractions must not depend on where the pieces came from.
+        pl.concat([part.shown for part in parts], rechunk=True),
         summarise_changes(part.changes for part in parts),
     )
 
