@@ -58,7 +58,7 @@ from modiste.evaluation.splits import RankerWindows, ranker_windows, split
 from modiste.models.blend import Artifacts
 from modiste.pipeline import choose, chosen_settings, prepared_folder
 from modiste.ranking.ablation import AblationRows, ScoredHybrid, learn_and_test, without_scorer
-from modiste.ranking.permutation_importance import names_by_group, permutation_importance
+from modiste.ranking.permutation_importance import permutation_importance
 from modiste.ranking.rankers import load_rankers, save_rankers
 from modiste.ranking.scorers import scorers_of
 from modiste.ranking.settings import RankingSettings
@@ -373,9 +373,8 @@ def permute(laid: Laid, whole: Path, names: Sequence[str], folder: Path) -> None
     found = []
     for name in names:
         asked = watched.of_segments(settings.segments_of(name))
-        groups = names_by_group(asked.features)
         for what, permuted in (
-            ("group", groups),
+            ("group", asked.names_by_group),
             ("feature", {feature: [feature] for feature in asked.names}),
         ):
             dropped = permutation_importance(

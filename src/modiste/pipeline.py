@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -75,11 +75,10 @@ from modiste.models.popularity import Popularity, PopularitySettings
 from modiste.models.selection import select_settings
 from modiste.ranking.examination import (
     Examination,
-    calibration_curves,
     examine,
     gains_of_hybrid,
     most_shown,
-    probability_scores,
+    probability_figures,
     recall_by_source,
     shown_by_source,
 )
@@ -547,21 +546,13 @@ def _ranking_metrics(
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """What there is to say of the ranking beside the scores of its lists."""
-    calibrations = ranking.calibrations()
     return {
         **ranking.chosen(),
         "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
         **gains_of_hybrid(customers, examined.found, settings),
         "shown": shown_by_source(examined.shown).to_dicts(),
         "most_shown": most_shown(examined.shown, articles, _MOST_SHOWN).to_dicts(),
-        "probability": {
-            name: asdict(found)
-            for name, found in probability_scores(examined, calibrations).items()
-        },
-        "calibration": {
-            name: curve.to_dicts()
-            for name, curve in calibration_curves(examined, calibrations).items()
-        },
+        **probability_figures(examined, ranking.calibrations()),
         "rules": examined.changes.to_dicts(),
         "importance": ranking.importance().to_dicts(),
     }

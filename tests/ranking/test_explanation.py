@@ -13,6 +13,7 @@ import pytest
 
 from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
 from hybrids import drawn_hybrid
+from modiste.candidates.descriptions import DESCRIPTIONS
 from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.models.blend import RECOMMENDERS
 from modiste.ranking.explanation import (
@@ -25,7 +26,7 @@ from modiste.ranking.explanation import (
     Relation,
 )
 from modiste.ranking.hybrid import Hybrid
-from modiste.ranking.reasons import RULES, SEGMENTS, SOURCES, reason, why_not
+from modiste.ranking.reasons import RULES, SEGMENTS, reason, why_not
 from modiste.ranking.rules import RULES as EVERY_RULE
 from modiste.ranking.rules import Rules
 from modiste.ranking.scorers import score_rows
@@ -374,7 +375,7 @@ def test_what_fills_a_list_that_rules_left_short(history: History) -> None:
 
 
 def test_everything_has_words() -> None:
-    assert SOURCES.keys() == RECOMMENDERS.keys()
+    assert DESCRIPTIONS.keys() == RECOMMENDERS.keys()
     assert set(RULES) == set(EVERY_RULE)
 
 

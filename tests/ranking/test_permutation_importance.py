@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from modiste.errors import DataError
 from modiste.ranking.lightgbm_ranker import LightGBMRanker
 from modiste.ranking.lightgbm_settings import LightGBMSettings
-from modiste.ranking.permutation_importance import names_by_group, permutation_importance
+from modiste.ranking.permutation_importance import permutation_importance
 from modiste.ranking.protocol import Ranker
 from modiste.ranking.rows import LABEL, RankingRows
 from ranking_lists import FEATURES, LIST, make_rows
@@ -108,4 +108,7 @@ def test_what_is_lacking_is_said() -> None:
 
 
 def test_names_are_put_into_their_groups() -> None:
-    assert names_by_group(FEATURES) == {"article": ["sales", "colour"], "pair": ["days", "noise"]}
+    assert RankingRows(FEATURES, pl.DataFrame()).names_by_group == {
+        "article": ["sales", "colour"],
+        "pair": ["days", "noise"],
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from modiste.models.learning.description import NetworkDescription
 from modiste.models.learning.epochs import Epoch
 from modiste.ranking.calibration import Calibration
 from modiste.ranking.examination import (
-    calibration_curves,
     examine,
     gains_of_hybrid,
     most_shown,
-    probability_scores,
+    probability_figures,
     recall_by_source,
     shown_by_source,
 )
@@ -225,14 +224,7 @@ def ranked_run(run: SmallRun) -> SmallRun:
         "map": {"blend": 0.11, "lightgbm": 0.12, "tabnet": 0.13, "logistic": 0.14, "hybrid": 0.15},
         "candidates": recall_by_source(examined.found, settings.k).to_dicts(),
         **gains_of_hybrid(evaluation.customers, examined.found, settings),
-        "probability": {
-            name: asdict(scores)
-            for name, scores in probability_scores(examined, calibrations).items()
-        },
-        "calibration": {
-            name: curve.to_dicts()
-            for name, curve in calibration_curves(examined, calibrations).items()
-        },
+        **probability_figures(examined, calibrations),
         "shown": shown_by_source(examined.shown).to_dicts(),
         "most_shown": most_shown(examined.shown, history.articles, 12).to_dicts(),
         "rules": examined.changes.to_dicts(),

@@ -107,3 +107,9 @@ def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
             .cast(pl.Enum(SEGMENTS)),
         )
     )
+
+
+def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
+    """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
+    segments = segment_of_customers(batch)
+    return rows.join(segments, on="customer", how="left", maintain_order="left")

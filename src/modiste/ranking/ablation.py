@@ -50,11 +50,6 @@ class AblationRows:
     sources: tuple[str, ...]
 
     @property
-    def groups(self) -> list[str]:
-        """Names of the groups of features."""
-        return list(dict.fromkeys(feature.group for feature in self.before.features))
-
-    @property
     def found(self) -> int:
         """How many of the purchases of the test window are among the candidates."""
         return int(self.test.rows.frame[LABEL].sum())

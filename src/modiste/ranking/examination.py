@@ -344,9 +344,9 @@ def _gains(
     return {model: asdict(gain) for model, gain in found.items()}
 
 
-def probability_scores(
+def probability_figures(
     examined: Examination, calibrations: Mapping[str, Calibration]
-) -> dict[str, ProbabilityScores]:
+) -> dict[str, Any]:
     """How well each ranker's scores, as probabilities, foretold what was bought.
 
     Parameters
@@ -355,31 +355,19 @@ def probability_scores(
         Of the buyers of a window.
     calibrations
         By ranker, learned on an earlier window.
-    """
-    return {
-        name: ProbabilityScores.of(predicted, examined.bought)
-        for name, predicted in _probabilities(examined, calibrations).items()
-    }
 
-
-def calibration_curves(
-    examined: Examination, calibrations: Mapping[str, Calibration]
-) -> dict[str, pl.DataFrame]:
-    """Of each ranker, predicted and bought shares in bins that hold as many predicted purchases.
-
-    Parameters are those of :func:`probability_scores`; for the columns see
+    Returns
+    -------
+    As plain values by ranker: ``probability``, the fields of
+    :class:`modiste.evaluation.probability.ProbabilityScores`; and ``calibration``, predicted and
+    bought shares in bins that hold as many predicted purchases each, the rows of
     :func:`modiste.evaluation.probability.calibration`.
     """
-    return {
-        name: calibration(predicted, examined.bought, alike="predicted")
-        for name, predicted in _probabilities(examined, calibrations).items()
-    }
-
-
-def _probabilities(
-    examined: Examination, calibrations: Mapping[str, Calibration]
-) -> dict[str, NDArray[np.float64]]:
-    return {
-        name: calibrations[name].probability(scores.astype(np.float64))
-        for name, scores in examined.scores.items()
-    }
+    figures: dict[str, Any] = {"probability": {}, "calibration": {}}
+    for name, scores in examined.scores.items():
+        predicted = calibrations[name].probability(scores.astype(np.float64))
+        found = ProbabilityScores.of(predicted, examined.bought)
+        figures["probability"][name] = asdict(found)
+        curve = calibration(predicted, examined.bought, alike="predicted")
+        figures["calibration"][name] = curve.to_dicts()
+    return figures

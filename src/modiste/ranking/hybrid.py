@@ -14,7 +14,7 @@ from typing import Self
 import polars as pl
 
 from modiste.candidates.generator import CandidateGenerator
-from modiste.candidates.settings import segment_of_customers
+from modiste.candidates.settings import with_segments
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.errors import damaged
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
@@ -222,7 +222,7 @@ class Hybrid:
         scale; the rows keep their order.
         """
         blend = self.generator.models.weights
-        return _with_segments(score_rows(rows, self.rankers, blend, self.scorers), batch)
+        return with_segments(score_rows(rows, self.rankers, blend, self.scorers), batch)
 
     def scores_in_cascade(self, batch: CustomerBatch, rows: pl.DataFrame) -> pl.DataFrame:
         """What each scorer with a weight says of candidates, as :meth:`recommend` asks them.
@@ -241,7 +241,7 @@ class Hybrid:
         asked about the customers in whose segment it has a weight, a slow one about the first of
         their candidates alone.
         """
-        scored = _with_segments(rows.select("customer", "article"), batch)
+        scored = with_segments(rows.select("customer", "article"), batch)
         slow = [name for name in self.weighted if name in SLOW]
         before = self._weights_before_cascade() if slow else self.weights
         for name in self.scorers:
@@ -330,12 +330,6 @@ def _has_weight(scored: pl.DataFrame, weights: Weights, scorer: str) -> pl.Serie
     """Whether a scorer has a weight in the segment of each row's customer."""
     segments = [segment for segment, of_it in weights.items() if of_it.get(scorer)]
     return scored["segment"].cast(pl.String).is_in(segments)
-
-
-def _with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
-    """The rows in their order, with a column ``segment`` of their customers."""
-    segments = segment_of_customers(batch)
-    return rows.join(segments, on="customer", how="left", maintain_order="left")
 
 
 def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:

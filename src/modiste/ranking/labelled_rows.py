@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from modiste.candidates.generator import CandidateGenerator
-from modiste.candidates.settings import segment_of_customers
+from modiste.candidates.settings import with_segments
 from modiste.data.dataset import CustomerBatch, Dataset, Partition, Window
 from modiste.ranking.features.builder import FeatureBuilder
 from modiste.ranking.rows import LABEL, SEGMENT, WEIGHT
@@ -87,9 +87,9 @@ def _rows_of_partition(
         rows = generator.candidates(block).join(
             bought, on=["customer", "article"], how="left", maintain_order="left"
         )
-        rows = rows.join(
-            segment_of_customers(block), on="customer", how="left", maintain_order="left"
-        ).with_columns(pl.col(LABEL).fill_null(False), pl.lit(1.0, pl.Float32).alias(WEIGHT))
+        rows = with_segments(rows, block).with_columns(
+            pl.col(LABEL).fill_null(False), pl.lit(1.0, pl.Float32).alias(WEIGHT)
+        )
         if negatives is not None:
             rows = _some_negatives(rows, negatives, rng)
         features = builder.build(block, rows)

@@ -17,17 +17,9 @@ import polars as pl
 from modiste.ranking.list_accuracy import mean_average_precision
 from modiste.ranking.protocol import Ranker
 from modiste.ranking.purchases import lists_to_watch
-from modiste.ranking.rows import LABEL, Feature, RankingRows, require_features
+from modiste.ranking.rows import LABEL, RankingRows, require_features
 
 _ROW = "row"
-
-
-def names_by_group(features: Sequence[Feature]) -> dict[str, list[str]]:
-    """The features' names, by their group."""
-    groups: dict[str, list[str]] = {}
-    for feature in features:
-        groups.setdefault(feature.group, []).append(feature.name)
-    return groups
 
 
 def permutation_importance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from modiste.candidates.descriptions import DESCRIPTIONS, describe
+from modiste.candidates.descriptions import describe
 from modiste.ranking.explanation import (
     Absence,
     Evidence,
@@ -17,9 +17,6 @@ from modiste.ranking.explanation import (
     RelationKind,
 )
 from modiste.ranking.rules import RuleName
-
-# What a source proposes, as the end of "proposed by:".
-SOURCES: Mapping[str, str] = {name: found.proposes for name, found in DESCRIPTIONS.items()}
 
 # Groups of features.
 GROUPS: Mapping[str, str] = {

@@ -68,6 +68,14 @@ class RankingRows:
         """The features' names."""
         return [feature.name for feature in self.features]
 
+    @property
+    def names_by_group(self) -> dict[str, list[str]]:
+        """The features' names, by their group."""
+        groups: dict[str, list[str]] = {}
+        for feature in self.features:
+            groups.setdefault(feature.group, []).append(feature.name)
+        return groups
+
     def list_sizes(self) -> NDArray[np.int64]:
         """Number of rows of each list, in the order of the rows."""
         sizes = self.frame.select(pl.struct(LIST_KEYS).rle().struct.field("len")).to_series()

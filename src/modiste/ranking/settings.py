@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -127,8 +127,7 @@ class RankingSettings(BaseModel):
 
     def segments_of(self, ranker: str) -> tuple[str, ...]:
         """Segments whose customers a ranker learns from."""
-        named = {str(name): segments for name, segments in self.segments.items()}
-        return named.get(ranker, SEGMENTS)
+        return self.segments.get(cast(RankerName, ranker), SEGMENTS)
 
     def first_weights(self, scorers: Sequence[str]) -> dict[str, dict[str, float]]:
         """By segment, the weights that the choice starts with, of those scorers that there are.
