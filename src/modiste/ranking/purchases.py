@@ -29,9 +29,13 @@ class Labels:
 
     @property
     def share_bought(self) -> float:
-        """How much of the rows, by weight, was bought: between 0 and 1."""
+        """How much of the rows, by weight, was bought: above 0, and below 1.
+
+        Where all of them were, as in a shop with one article, as if one more had not been.
+        """
         weights = self.weights.astype(np.float64)
-        return float(weights[self.bought].sum() / weights.sum())
+        total = weights.sum() + self.bought.all()
+        return float(weights[self.bought].sum() / total)
 
 
 def labels_of(rows: RankingRows) -> Labels:
@@ -40,8 +44,8 @@ def labels_of(rows: RankingRows) -> Labels:
     Raises
     ------
     DataError
-        When the rows do not say what was bought, all or none of them was, or a weight is not a
-        positive number.
+        When the rows do not say what was bought, none of them was, or a weight is not a positive
+        number.
     """
     lacking = [name for name in (LABEL, WEIGHT) if name not in rows.frame.columns]
     if lacking:
@@ -52,11 +56,6 @@ def labels_of(rows: RankingRows) -> Labels:
         raise DataError(
             f"none of the {len(bought):,} rows was bought, so there is nothing to learn from: "
             "give more windows, or more candidates a customer"
-        )
-    if bought.all():
-        raise DataError(
-            f"all of the {len(bought):,} rows were bought, so there is nothing to tell them "
-            "from: give candidates that were not"
         )
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise DataError("a weight of the rows to learn from is not a positive number")
