@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -333,25 +334,57 @@ def _wait_for(path: Path) -> None:
         time.sleep(0.005)
 
 
-def test_killed_at_random_moments_and_resumed(
-    shop: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    """Killed ten times on the way, each time a little later, it ends as if undisturbed."""
-    out = tmp_path / "run"
-    command = [sys.executable, "-c", _RUN, str(shop), str(out), *SETTINGS]
+# Few customers and one network, of ten steps: what counts is that every kind of stage is there.
+KILLED = (
+    "as_of=2020-09-16",
+    "ingest.partition_customers=300",
+    "evaluation.resamples=20",
+    "report.customers=2",
+    "models.sasrec.enabled=true",
+    "models.sasrec.network.dimensions=8",
+    "models.sasrec.network.blocks=1",
+    "models.sasrec.training.epochs=2",
+    "models.sasrec.training.checkpoint_steps=2",
+    "models.weights.sasrec=1",
+    "ranking.windows=1",
+    "ranking.watched=100",
+    "ranking.lightgbm.rounds=20",
+)
+STAGES_KILLED = {
+    *("ingest", "train_sasrec_earlier", "train_sasrec", "choose", "ranking_rows", "choose_ranking"),
+    *("learn_ranking", "evaluate", "fit", "recommend", "network_index", "report"),
+}
+
+
+def test_killed_in_every_stage_and_resumed(tmp_path: Path) -> None:
+    """Killed once in each stage, at a random moment of its work, it ends as if undisturbed."""
+    shop, whole, out = (tmp_path / name for name in ("shop", "whole", "out"))
+    size = replace(SCALES["demo"], customers=800, rows=18_000)
+    write_shop(shop, size, 1, Engine(workers=1))
+    run_pipeline(str(shop), whole, load_config(overrides=KILLED), Engine(workers=2))
+    timings = json.loads((whole / "timings.json").read_text())
+    stages = [stage for stage in STAGES if (whole / "stages" / stage).is_dir()]
+    assert set(stages) == STAGES_KILLED
+    command = [sys.executable, "-c", _RUN, str(shop), str(out), *KILLED]
     rng = np.random.default_rng()
-    kills = 0
-    for _ in range(10):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            try:
-                # Start-up takes about half a second; a whole run some four.
-                process.wait(timeout=float(rng.uniform(0.4, 3.0)))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
+    for stage in stages:
+        seconds = rng.uniform(0, 0.8) * timings[stage]["seconds"]
+        while not _killed_in(stage, command, out, seconds):
+            seconds /= 2
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    assert kills > 0
-    same(out, undisturbed)
+    same(out, whole)
+
+
+def _killed_in(stage: str, command: list[str], out: Path, seconds: float) -> bool:
+    """Kill a run when a stage has been at work for some seconds; whether it still was, by then."""
+    folder = out / "stages" / stage
+    shutil.rmtree(folder, ignore_errors=True)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any(line.startswith(f"modiste: {stage} …") for line in process.stderr), stage
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+    return not folder.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
