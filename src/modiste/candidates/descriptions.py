@@ -43,12 +43,12 @@ DESCRIPTIONS: Mapping[str, SourceDescription] = {
     ),
     "repurchase": SourceDescription(
         "bought before",
-        "the customer's own articles, the latest first",
+        "the customer's own articles, latest first",
         "how often and how lately the customer bought the article",
     ),
     "most_frequent": SourceDescription(
         "bought most often",
-        "the customer's own articles, the most frequent first",
+        "the customer's own articles, most frequent first",
         "how often the customer bought the article",
     ),
     "other_colours": SourceDescription(
@@ -58,7 +58,7 @@ DESCRIPTIONS: Mapping[str, SourceDescription] = {
     ),
     "co_visitation": SourceDescription(
         "bought together",
-        "what is often bought together with the customer's own articles",
+        "what is bought together with the customer's own",
         "how often the article is bought together with an article of the customer's",
     ),
     "graph_filter": SourceDescription(
@@ -68,12 +68,12 @@ DESCRIPTIONS: Mapping[str, SourceDescription] = {
     ),
     "content": SourceDescription(
         "similar description",
-        "what is described like the customer's own articles",
+        "what is described like the customer's own",
         "how alike the article's description is to the customer's own articles",
     ),
     "sasrec": SourceDescription(
         "next purchase (SASRec)",
-        "what is bought next after such purchases (SASRec)",
+        "what is bought after such purchases (SASRec)",
         "how well the article follows on the customer's purchases (SASRec)",
     ),
     "gnn": SourceDescription(

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -651,9 +652,9 @@ def _print_table(
     if not shown:
         console.print(_table(columns, rows, range(texts), texts))
     while shown:
-        # As many figures as fit, but one at least; beside it the texts are folded.
-        for n in range(len(shown), 0, -1):
-            table = _table(columns, rows, [*range(texts), *shown[:n]], texts)
+        # As many figures as fit, but one at least: rather than go without one, texts are folded.
+        for n, widest in product(range(len(shown), 0, -1), (None, console.width // 2)):
+            table = _table(columns, rows, [*range(texts), *shown[:n]], texts, widest)
             if Measurement.get(console, without_end, table).maximum <= console.width:
                 break
         console.print(table)
@@ -663,8 +664,13 @@ def _print_table(
 
 
 def _table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int], texts: int
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    shown: Sequence[int],
+    texts: int,
+    widest: int | None = None,
 ) -> Table:
+    """A table of some columns; a text is folded where it is wider than ``widest``."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index in shown:
         is_text = index < texts
@@ -673,6 +679,7 @@ def _table(
             justify="left" if is_text else "right",
             no_wrap=not is_text,
             overflow="fold",
+            max_width=widest if is_text else None,
         )
     for row in rows:
         table.add_row(*(Text(plain(row[index])) for index in shown))
