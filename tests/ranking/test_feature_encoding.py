@@ -63,6 +63,15 @@ def test_infinite_is_far() -> None:
     assert np.isfinite(mostly.transform(rows_of(price=[1, np.inf]).frame).numbers).all()
 
 
+def test_most_are_all_but_zero() -> None:
+    """Scores that decay leave numbers that float32 can hardly hold, beside whole ones."""
+    rows = rows_of(score=[1e-42, 2e-42, 3e-42, 1, 2])
+    encoded = FeatureEncoding().fit(rows).transform(rows.frame).numbers[:, 0]
+    assert np.isfinite(encoded).all()
+    assert (np.diff(encoded) >= 0).all()
+    assert encoded[3] > encoded[2]
+
+
 def test_categories() -> None:
     learned = FeatureEncoding().fit(rows_of(kind=[0, 4, None, 4], kind_too=[1, 1, 1, 1]))
     assert learned.columns == Columns(2, (), (0, 1), (6, 6))

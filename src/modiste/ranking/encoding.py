@@ -224,8 +224,11 @@ def _numbers(frame: pl.DataFrame, names: list[str]) -> NDArray[np.float32]:
 def _signed_log(
     values: NDArray[np.float32], scale: NDArray[np.float32] | np.float32
 ) -> NDArray[np.float32]:
-    finite = np.clip(values, -np.finfo(np.float32).max, np.finfo(np.float32).max)
-    logarithm: NDArray[np.float32] = np.copysign(np.log1p(np.abs(finite / scale)), values)
+    """Logarithm of 1 + a size in units of the scale, with the value's sign; always finite."""
+    most = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):  # by a scale of a decayed score that is all but 0
+        sizes = np.abs(np.clip(values, -most, most) / scale)
+    logarithm: NDArray[np.float32] = np.copysign(np.log1p(np.minimum(sizes, most)), values)
     return logarithm
 
 
