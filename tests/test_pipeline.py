@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from modiste.cli import app
 from modiste.config import load_config
+from modiste.data.dataset import Window
 from modiste.data.synthetic import SCALES, write_shop
 from modiste.engine import Engine
 from modiste.errors import ConfigError, ModisteError, RunError
@@ -245,7 +246,8 @@ def test_gains_are_differences_of_what_is_compared(undisturbed: Path) -> None:
 
 def test_evaluate_gives_the_run_s_own_figure(earlier: Path) -> None:
     metrics = json.loads((earlier / "metrics.json").read_text())
-    scores = evaluate_submission(earlier / "submission.csv", earlier, None, None, Engine())
+    window = Window(EARLIER, 7)
+    scores = evaluate_submission(earlier / "submission.csv", earlier, window, None, Engine())
     assert scores["average_precision"].mean() == pytest.approx(metrics["map@12"])
 
 
@@ -406,9 +408,9 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_earlier_result(
         run(shop, disk / "run", "report.customers=0")
         before = content(disk / "run")
         free = shutil.disk_usage(disk).free
-        (disk / "ballast").write_bytes(b"x" * (free - 300_000))
+        (disk / "ballast").write_bytes(b"x" * (free - 100_000))
         with pytest.raises(ModisteError, match="no room on disk"):
-            run(shop, disk / "run", "ingest.partition_customers=500", "report.customers=0")
+            run(shop, disk / "run", "ingest.partition_customers=250", "report.customers=0")
         left = content(disk / "run")
         assert left.keys() == before.keys()
         assert [name for name in left if left[name] != before[name]] == []

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ RUNS = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compared")
     shop, other = folder / "shop", folder / "reversed"
-    write_shop(shop, SCALES["demo"], 1, Engine(workers=1))
+    size = replace(SCALES["demo"], customers=1_500, never_bought=10, articles=600, rows=33_000)
+    write_shop(shop, size, 1, Engine(workers=1))
     shutil.copytree(shop, other)
     customers = pl.read_csv(shop / "customers.csv", infer_schema=False)
     customers.reverse().write_csv(other / "customers.csv")
