@@ -339,6 +339,58 @@ def explain(
 
 
 @app.command()
+def export(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    out: OutOption,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of prepared tables, where the run was made from one that was moved."
+        ),
+    ] = None,
+) -> None:
+    """Write a bundle: one folder with all that 'modiste serve' needs of a run, and its hashes."""
+    from modiste.service.export import export_bundle
+
+    manifest = export_bundle(run_, out, data)
+    mib = sum(each.bytes for each in manifest.files.values()) / 2**20
+    typer.echo(
+        f"Bundle {manifest.version} as of {manifest.as_of} in {out}: {manifest.customers:,} "
+        f"customers and {manifest.articles:,} articles, {mib:,.0f} MiB. "
+        f"Serve it with: modiste serve {out}"
+    )
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="Folder that 'modiste export' wrote.")],
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8000].")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that answer [default: 1].")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of the service's settings.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Answer over HTTP from a bundle: recommendations, similar articles, explanations.
+
+    The API describes itself under /docs. It stops at Ctrl-C, when open requests are answered.
+    """
+    from modiste.config import load_settings
+    from modiste.service.server import serve as serve_bundle
+    from modiste.service.settings import ServiceSettings
+
+    given = {"host": host, "port": port, "workers": workers}
+    overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
+    settings = load_settings(ServiceSettings(), file, [*(set_ or ()), *overrides])
+    serve_bundle(bundle, settings)
+
+
+@app.command()
 def evaluate(
     submission: Annotated[Path, typer.Argument(help="A submission.csv, of modiste or not.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of prepared tables, or a run.")],

@@ -1,0 +1,46 @@
+"""The HTTP application over an opened bundle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from modiste import __version__
+from modiste.service.answering import Answering
+from modiste.service.bundle import Bundle
+from modiste.service.problems import add_problem_handlers
+from modiste.service.routes import make_router
+from modiste.service.settings import ServiceSettings
+from modiste.service.turns import Turns
+
+
+def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
+    """The application that answers from a bundle.
+
+    Parameters
+    ----------
+    bundle
+        Opened.
+    settings
+        Of the service; host, port and workers are the server's.
+    """
+    turns = Turns(settings.limits)
+
+    @asynccontextmanager
+    async def until_closed(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        turns.close()
+
+    app = FastAPI(
+        title="modiste",
+        version=__version__,
+        summary="Recommendations for fashion retail.",
+        lifespan=until_closed,
+    )
+    app.state.answering = Answering(bundle)
+    app.state.turns = turns
+    add_problem_handlers(app)
+    app.include_router(make_router())
+    return app

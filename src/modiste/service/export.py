@@ -1,0 +1,48 @@
+"""From a finished run to a bundle: one folder with all that answering needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modiste.engine import atomic_folder
+from modiste.errors import BundleError
+from modiste.fitted_run import FittedRun
+from modiste.lookup import write_catalogue
+from modiste.service.bundle import CUSTOMERS, HYBRID
+from modiste.service.customer_store import write_customer_store
+from modiste.service.manifest import FILE_NAME, BundleManifest, write_manifest
+
+
+def export_bundle(
+    run: Path | str, out: Path | str, data: Path | str | None = None
+) -> BundleManifest:
+    """Write a run's bundle; an earlier one of that name is replaced when the new one is whole.
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run.
+    out
+        The bundle's folder.
+    data
+        The folder of prepared tables, where the run was made from one that was moved since.
+
+    Raises
+    ------
+    DataError
+        When there is no run, one without a ranking, or its tables are not there.
+    BundleError
+        When ``out`` is there and is no bundle.
+    """
+    target = Path(out)
+    if target.exists() and not (target / FILE_NAME).is_file():
+        raise BundleError(f"{target} is there and is no bundle: choose another name (--out)")
+    fitted = FittedRun.open(run, data)
+    history, hybrid = fitted.history, fitted.hybrid
+    with atomic_folder(target) as partial:
+        for name in (HYBRID, CUSTOMERS):
+            (partial / name).mkdir()
+        hybrid.save(partial / HYBRID)
+        write_customer_store(history, partial / CUSTOMERS)
+        write_catalogue(history, hybrid.generator.models.popularity.days, partial)
+        return write_manifest(partial, history.as_of, history.n_articles, history.n_customers)
