@@ -17,7 +17,10 @@ from modiste.fitted_run import note_fitted
 from modiste.service.app import make_app
 from modiste.service.bundle import Bundle
 from modiste.service.export import export_bundle
-from modiste.service.settings import ServiceSettings
+from modiste.service.settings import LimitSettings, ServiceSettings
+
+# A busy machine may keep a test waiting for as long as it likes.
+UNHURRIED = LimitSettings(seconds=600)
 
 
 @pytest.fixture(scope="session")
@@ -66,5 +69,5 @@ def serving(bundle: Bundle, settings: ServiceSettings) -> Iterator[httpx2.Client
 
 @pytest.fixture(scope="session")
 def client(bundle: Bundle) -> Iterator[httpx2.Client]:
-    with serving(bundle, ServiceSettings()) as client:
+    with serving(bundle, ServiceSettings(limits=UNHURRIED)) as client:
         yield client
