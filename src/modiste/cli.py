@@ -376,9 +376,10 @@ def serve(
     ] = None,
     set_: SetOption = None,
 ) -> None:
-    """Answer over HTTP from a bundle: recommendations, similar articles, explanations.
+    """Answer over HTTP from a bundle: /v1/customers/ID/recommendations.
 
-    The API describes itself under /docs. It stops at Ctrl-C, when open requests are answered.
+    The API describes itself under /openapi.json. It stops at Ctrl-C, when open requests are
+    answered.
     """
     from modiste.config import load_settings
     from modiste.service.server import serve as serve_bundle

@@ -38,6 +38,9 @@ def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
         version=__version__,
         summary="Recommendations for fashion retail.",
         lifespan=until_closed,
+        # Its pages would load scripts from foreign addresses.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.answering = Answering(bundle)
     app.state.turns = turns

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-
-# What a key may be allowed to do.
-Role = Literal["read", "event", "admin"]
-
-
-class KeySettings(BaseModel):
-    """One API key; the key itself is nowhere written down."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        description="Whose key it is, for the logs."
-    )
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
-        description="SHA-256 of the key, in hexadecimal digits, as sha256sum prints it."
-    )
-    roles: tuple[Role, ...] = Field(
-        default=("read",),
-        min_length=1,
-        description="What it may do: read (ask), event (report purchases), admin (everything).",
-    )
 
 
 class LimitSettings(BaseModel):
@@ -54,7 +33,10 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(default="127.0.0.1", description="Address that is listened on.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address that is listened on; whoever reaches it may ask for everything.",
+    )
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=8000, description="Port that is listened on; 0: a free one, which is printed."
     )
@@ -64,10 +46,6 @@ class ServiceSettings(BaseModel):
     verify: bool = Field(
         default=True,
         description="Whether every byte of the bundle is compared with its hash at the start.",
-    )
-    keys: tuple[KeySettings, ...] = Field(
-        default=(),
-        description="API keys. None: whoever reaches the port may ask for everything.",
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="Sizes and waiting.")
     shutdown_seconds: Annotated[int, Field(ge=0)] = Field(
