@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -65,6 +66,24 @@ def problem_response(
     return JSONResponse(
         problem.model_dump(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE
     )
+
+
+def problem_of(error: ProblemError, scope: Scope) -> JSONResponse:
+    """A request's error as a response, for what stands in front of the application."""
+    named = scope.get("state", {}).get("request_id")
+    return problem_response(error.status, error.detail, named, error.headers)
+
+
+def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Responses of an endpoint that are problems, for the API's own page."""
+    return {
+        int(status): {
+            "model": Problem,
+            "description": status.phrase,
+            "content": {MEDIA_TYPE: {}},
+        }
+        for status in statuses
+    }
 
 
 def add_problem_handlers(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 
@@ -17,7 +17,7 @@ from modiste.service.messages import (
     RecommendedArticle,
     Version,
 )
-from modiste.service.problems import MEDIA_TYPE, Problem, ProblemError
+from modiste.service.problems import ProblemError, problem_responses
 from modiste.service.turns import Turns
 
 Answer = TypeVar("Answer")
@@ -28,20 +28,8 @@ CustomerId = Annotated[
 Length = Annotated[int, Query(ge=1, le=MOST_ARTICLES, description="Articles in the list.")]
 
 
-def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Responses of an endpoint that are problems, for the API's own page."""
-    return {
-        int(status): {
-            "model": Problem,
-            "description": status.phrase,
-            "content": {MEDIA_TYPE: {}},
-        }
-        for status in statuses
-    }
-
-
-_ASKED = _problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
-_ASKED_FOR_ONE = _ASKED | _problems(HTTPStatus.NOT_FOUND)
+_ASKED = problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+_ASKED_FOR_ONE = _ASKED | problem_responses(HTTPStatus.NOT_FOUND)
 
 
 async def _answer(request: Request, work: Callable[[Answering], Answer]) -> Answer:
@@ -116,7 +104,7 @@ def make_router() -> APIRouter:
         "/health/ready",
         tags=["service"],
         summary="Whether it can answer now",
-        responses=_problems(HTTPStatus.SERVICE_UNAVAILABLE),
+        responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def ready(request: Request) -> Health:
         """Well while there is room for another request: send none where there is not."""

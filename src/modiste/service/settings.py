@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,31 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     body_bytes: Annotated[int, Field(ge=1_024)] = Field(
-        default=65_536, description="Length of a request's body at most, in bytes."
+        default=262_144, description="Length of a request's body at most, in bytes."
+    )
+    body_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Within which a request's body has to be there."
+    )
+    header_seconds: Annotated[int, Field(ge=1)] = Field(
+        default=10,
+        description=(
+            "Within which a request's headers have to be there, and after which a connection "
+            "without requests is closed."
+        ),
+    )
+    connections: Annotated[int, Field(ge=1)] = Field(
+        default=1_000,
+        description="Connections of a process at most; further ones are answered 503 at once.",
+    )
+    key_requests_per_second: Annotated[float, Field(gt=0)] = Field(
+        default=100.0,
+        description=(
+            "Requests that a key may make in a second, over time; each process lets through its "
+            "share of them."
+        ),
+    )
+    key_burst: Annotated[float, Field(ge=1)] = Field(
+        default=200.0, description="Requests that a key may make at once, after a pause."
     )
     waiting: Annotated[int, Field(ge=1)] = Field(
         default=64,
@@ -28,6 +53,29 @@ class LimitSettings(BaseModel):
     )
 
 
+class EventSettings(BaseModel):
+    """Where events are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: str | None = Field(
+        default="events.sqlite",
+        description=(
+            "A file of SQLite (its path, or sqlite:///FILE), or postgresql://USER@HOST/NAME; null: "
+            "no events are taken."
+        ),
+    )
+    seconds: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="After which the store is given up, by statement and request."
+    )
+    retry_seconds: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="After which whoever could not be served should come back."
+    )
+    waiting: Annotated[int, Field(ge=1)] = Field(
+        default=20_000, description="Events that wait to be stored, in a process, at most."
+    )
+
+
 class ServiceSettings(BaseModel):
     """Settings of the live service."""
 
@@ -35,7 +83,7 @@ class ServiceSettings(BaseModel):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address that is listened on; whoever reaches it may ask for everything.",
+        description="Address that is listened on; another than this machine's own needs keys.",
     )
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=8000, description="Port that is listened on; 0: a free one, which is printed."
@@ -47,7 +95,16 @@ class ServiceSettings(BaseModel):
         default=True,
         description="Whether every byte of the bundle is compared with its hash at the start.",
     )
+    keys: Path | None = Field(
+        default=None,
+        description="File of API keys ('modiste keys add'); without one everything is allowed.",
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="Sizes and waiting.")
+    events: EventSettings = Field(default=EventSettings(), description="Live events.")
+    swap_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="How often is looked whether another bundle of the folder is the current one.",
+    )
     shutdown_seconds: Annotated[int, Field(ge=0)] = Field(
         default=10, description="Within which open requests are answered when it is told to stop."
     )

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from modiste.service.events.store import EventStore
@@ -76,8 +77,6 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "events.sqlite")
     server: PostgreSQL = request.getfixturevalue("postgresql")
-    import psycopg
-
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS events, erasures")
     return server.url
@@ -85,6 +84,6 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[EventStore]:
-    store = EventStore.open(store_url)
+    store = EventStore.create(store_url)
     yield store
     store.close()

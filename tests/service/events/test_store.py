@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -71,7 +72,7 @@ def test_the_same_id_from_many_threads_counts_once(store: EventStore) -> None:
 
 
 def test_it_is_there_when_opened_again(store_url: str) -> None:
-    first = EventStore.open(store_url)
+    first = EventStore.create(store_url)
     first.append([event("a")])
     first.erase("bo", NOON)
     first.close()
@@ -103,7 +104,7 @@ def test_no_erased_byte_stays_in_the_files(tmp_path: Path) -> None:
         files = tmp_path.glob("events.sqlite*")
         return any(b"anna-the-first" in file.read_bytes() for file in files)
 
-    store = EventStore.open(str(tmp_path / "events.sqlite"))
+    store = EventStore.create(str(tmp_path / "events.sqlite"))
     store.append([event(f"{n}", "anna-the-first") for n in range(100)])
     store.append([event(f"bo {n}", "bo") for n in range(100)])
     assert found()
@@ -156,12 +157,23 @@ def test_the_writer_takes_no_more_than_may_wait(store: EventStore) -> None:
 )
 def test_what_is_no_address(url: str, message: str) -> None:
     with pytest.raises(EventStoreError, match=message):
-        EventStore.open(url)
+        EventStore.create(url)
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:
     file = tmp_path / "thesis.txt"
     file.write_text("the only copy " * 1_000)
     with pytest.raises(EventStoreError, match="file is not a database"):
+        EventStore.create(str(file))
+    with pytest.raises(EventStoreError, match="file is not a database"):
         EventStore.open(str(file))
     assert file.read_text() == "the only copy " * 1_000
+
+
+def test_a_mistyped_name_makes_no_new_store(tmp_path: Path) -> None:
+    with pytest.raises(EventStoreError, match=r"there is no file .*evnts\.sqlite"):
+        EventStore.open(str(tmp_path / "evnts.sqlite"))
+    assert list(tmp_path.iterdir()) == []
+    sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE things (a)").connection.close()
+    with pytest.raises(EventStoreError, match="has no table erasures"):
+        EventStore.open(str(tmp_path / "other.sqlite"))

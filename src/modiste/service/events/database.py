@@ -9,7 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+)
 
 from modiste.service.events.errors import EventStoreError, EventStoreUnavailableError
 
@@ -79,6 +85,28 @@ class Database:
                 hide_parameters=True,
             )
 
+    def check(self) -> None:
+        """See that the tables are there.
+
+        Raises
+        ------
+        EventStoreError
+            When they are not, or cannot be reached.
+        """
+        shown = self._shown()
+        if self.is_sqlite and not self.file.is_file():
+            raise EventStoreError(f"there is no file {self.file}: name the store of a service")
+        try:
+            missing = METADATA.tables.keys() - set(sa.inspect(self.engine).get_table_names())
+        except SQLAlchemyError as error:
+            raise EventStoreError(
+                f"the event store {shown} cannot be opened ({_cause(error)})"
+            ) from error
+        if missing:
+            raise EventStoreError(
+                f"{shown} is no event store (it has no table {min(missing)}): name a service's"
+            )
+
     def create(self) -> None:
         """Create the tables where they are not there yet.
 
@@ -94,10 +122,9 @@ class Database:
         try:
             METADATA.create_all(self.engine)
         except SQLAlchemyError as error:
-            shown = self.engine.url.render_as_string(hide_password=True)
             raise EventStoreError(
-                f"cannot keep events in {shown} ({_cause(error)}): look at the address and at "
-                "what lies there"
+                f"cannot keep events in {self._shown()} ({_cause(error)}): look at the address "
+                "and at what lies there"
             ) from error
 
     @contextmanager
@@ -180,6 +207,9 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def _shown(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
+
 
 def _parsed(url: str) -> sa.URL:
     if "://" not in url:
@@ -223,5 +253,7 @@ def _available(what: str) -> Iterator[None]:
 
 
 def _cause(error: SQLAlchemyError) -> str:
-    """What the database said, without the statement and its values."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    """What the database said, where that has no values of events in it."""
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError | DataError):
+        return " ".join(str(error.orig).split())
+    return type(error).__name__

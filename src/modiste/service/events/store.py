@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class EventStore:
-    """Events in a database; open one with :meth:`open`. May be used by many threads.
+    """Events in a database, for many threads; from :meth:`create` or :meth:`open`.
 
     Parameters
     ----------
@@ -42,8 +42,26 @@ class EventStore:
         self._database = database
 
     @classmethod
-    def open(cls, url: str, seconds: float = 5.0) -> Self:
+    def create(cls, url: str, seconds: float = 5.0) -> Self:
         """Open the store at an address, an empty one where there is none yet.
+
+        Parameters
+        ----------
+        url, seconds
+            As for :meth:`open`.
+
+        Raises
+        ------
+        EventStoreError
+            When the address is none, or what lies there cannot be used.
+        """
+        database = Database(url, seconds)
+        database.create()
+        return cls(database)
+
+    @classmethod
+    def open(cls, url: str, seconds: float = 5.0) -> Self:
+        """Open the store at an address.
 
         Parameters
         ----------
@@ -55,10 +73,10 @@ class EventStore:
         Raises
         ------
         EventStoreError
-            When the address is none, or what lies there cannot be used.
+            When the address is none, there is no store, or it cannot be reached.
         """
         database = Database(url, seconds)
-        database.create()
+        database.check()
         return cls(database)
 
     def append(self, events: Sequence[Event]) -> list[Outcome]:
