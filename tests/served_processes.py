@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,7 @@ class ServedProcess:
         self.process = subprocess.Popen(
             [*_COMMAND, str(bundle), "--set", "limits.seconds=600", *options],
             stderr=subprocess.PIPE,
+            start_new_session=True,  # its own processes die with it
             text=True,
             encoding="utf-8",
         )
@@ -44,10 +47,11 @@ class ServedProcess:
         # Nobody who does not read may keep it from writing.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._wait_until_ready()
 
     def kill(self) -> None:
         """End it at once, as a power failure does."""
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
 
     def stop(self) -> int:
@@ -74,6 +78,16 @@ class ServedProcess:
             if found:
                 return found[1]
         raise AssertionError("the service did not start:\n" + "".join(self.lines))
+
+    def _wait_until_ready(self) -> None:
+        # Of several processes the first one names the address before the others listen.
+        while True:
+            try:
+                httpx2.get(f"{self.address}/v1/health/ready", timeout=60).raise_for_status()
+                return
+            except httpx2.ConnectError:
+                assert self.process.poll() is None, "the service ended:\n" + "".join(self.lines)
+                time.sleep(0.05)
 
     def _read(self) -> None:
         assert self.process.stderr is not None

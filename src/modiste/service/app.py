@@ -16,7 +16,7 @@ from modiste.service.answering import Answering
 from modiste.service.bodies import BodyLimitMiddleware
 from modiste.service.bundle import Bundle
 from modiste.service.bundle_watch import BundleWatch
-from modiste.service.description import describe_keys
+from modiste.service.description import complete_description
 from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
@@ -105,8 +105,7 @@ def make_app(
     def expose() -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    if keys is not None:
-        describe_keys(app)
+    complete_description(app, keys=keys is not None)
     limits = settings.limits
     # The last one stands in front.
     app.add_middleware(
