@@ -42,7 +42,7 @@ def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.answering = Answering(bundle)
+    app.state.answering = Answering(bundle, settings=settings.live)
     app.state.turns = turns
     add_problem_handlers(app)
     app.include_router(make_router())
