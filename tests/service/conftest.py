@@ -8,13 +8,29 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from hybrids import drawn_hybrid
+from hybrids import ALL_RANKERS, drawn_hybrid
 from modiste.data.dataset import Dataset
 from modiste.fitted_run import note_fitted
 from modiste.service.bundle import Bundle
 from modiste.service.export import export_bundle
 from modiste.service.settings import ServiceSettings
 from services import UNHURRIED, serving
+
+# Of these rankers the one that needs no torch: a process that serves it starts in a second.
+_QUICK = ALL_RANKERS.model_copy(update={"rankers": ("lightgbm",)})
+
+
+@pytest.fixture(scope="session")
+def quick_bundle_folder(small_shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for services in processes of their own."""
+    run = tmp_path_factory.mktemp("quick") / "run"
+    folder = run / "stages" / "fit"
+    folder.mkdir(parents=True)
+    history = small_shop.until(small_shop.next_day)
+    drawn_hybrid(settings=_QUICK).fit(history).save(folder)
+    note_fitted(folder, history, small_shop.folder)
+    export_bundle(run, run.parent / "bundle")
+    return run.parent / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -169,9 +169,9 @@ def test_what_is_no_http(sent: bytes, hostile: httpx2.Client) -> None:
     assert hostile.get("/v1/health/live").status_code == 200
 
 
-def test_slow_and_endless_headers(bundle_folder: Path, tmp_path: Path) -> None:
+def test_slow_and_endless_headers(quick_bundle_folder: Path, tmp_path: Path) -> None:
     options = ["--set", "limits.header_seconds=1", "--events", str(tmp_path / "events.sqlite")]
-    with served(bundle_folder, *options) as (_, client):
+    with served(quick_bundle_folder, *options) as (_, client):
         silent, slow, endless = (_connected(client) for _ in range(3))
         with silent, slow, endless:
             slow.sendall(b"GET /v1/version HTTP/1.1\r\nHost: a\r\n")

@@ -39,10 +39,10 @@ def total(found: Samples, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["one", "two"])
 def test_a_service_from_its_start_to_its_end(
-    workers: int, bundle_folder: Path, bundle: Bundle, tmp_path: Path
+    workers: int, quick_bundle_folder: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
     """Counted over all processes, logged without ids of people, ended when all is answered."""
-    shutil.copytree(bundle_folder, tmp_path / "bundles" / "monday")
+    shutil.copytree(quick_bundle_folder, tmp_path / "bundles" / "monday")
     BundleVersions(tmp_path / "bundles").swap("monday")
     store, customer = tmp_path / "events.sqlite", bundle.customers.customer_id(1)
     options = ["--workers", str(workers), "--events", str(store)]

@@ -17,6 +17,7 @@ from modiste.service.bodies import BodyLimitMiddleware
 from modiste.service.bundle import Bundle
 from modiste.service.bundle_watch import BundleWatch
 from modiste.service.description import complete_description
+from modiste.service.events.live import StoredLiveEvents
 from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
@@ -55,10 +56,15 @@ def make_app(
     turns = Turns(settings.limits)
     metrics = ServiceMetrics()
     metrics.serves(bundle.manifest.as_of)
+    live = (
+        None
+        if store is None
+        else StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
+    )
     writer = None if store is None else EventWriter(store, settings.events.waiting)
 
     def take(another: Bundle) -> None:
-        app.state.answering = Answering(another)
+        app.state.answering = Answering(another, live, settings.live)
         metrics.serves(another.manifest.as_of)
         metrics.swaps.labels("taken").inc()
 
@@ -94,7 +100,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.answering = Answering(bundle)
+    app.state.answering = Answering(bundle, live, settings.live)
     app.state.turns = turns
     add_problem_handlers(app)
     app.include_router(make_router())

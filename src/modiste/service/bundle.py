@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from modiste.service.customer_store import CustomerStore
 from modiste.service.manifest import BundleManifest, check_files, read_manifest
 
 HYBRID, CUSTOMERS = "hybrid", "customers"
+LATEST_SALES = "latest_sales.parquet"
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class Bundle:
     articles
         Columns of ``schema.PREPARED_ARTICLES``, ``on_sale`` (bool) and ``price`` (float, null where
         it is not known); row number = code.
+    latest_sales
+        What rules ask of sales: see :func:`modiste.ranking.hybrid.latest_sales`.
     """
 
     manifest: BundleManifest
     hybrid: Hybrid
     customers: CustomerStore
     articles: pl.DataFrame
+    latest_sales: pl.DataFrame
 
     @classmethod
     def open(cls, folder: Path | str, *, hashes: bool = True) -> Self:
@@ -66,6 +71,7 @@ class Bundle:
                 Hybrid.load(folder / HYBRID),
                 CustomerStore.open(folder / CUSTOMERS, manifest.as_of),
                 pl.read_parquet(folder / CATALOGUE),
+                pl.read_parquet(folder / LATEST_SALES),
             )
         except (DataError, OSError, pl.exceptions.PolarsError) as error:
             raise BundleError(
@@ -83,3 +89,8 @@ class Bundle:
     def code_of_article(self) -> dict[str, int]:
         """The code of each article by its id."""
         return {each: code for code, each in enumerate(self.articles["article_id"])}
+
+    def article_rows(self, codes: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of some articles, by column, in the order that was asked for."""
+        rows: pl.DataFrame = self.articles[list(codes)]
+        return rows.to_dicts()

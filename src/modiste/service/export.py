@@ -8,7 +8,8 @@ from modiste.engine import atomic_folder
 from modiste.errors import BundleError
 from modiste.fitted_run import FittedRun
 from modiste.lookup import write_catalogue
-from modiste.service.bundle import CUSTOMERS, HYBRID
+from modiste.ranking.hybrid import latest_sales
+from modiste.service.bundle import CUSTOMERS, HYBRID, LATEST_SALES
 from modiste.service.customer_store import write_customer_store
 from modiste.service.manifest import FILE_NAME, BundleManifest, write_manifest
 
@@ -45,4 +46,5 @@ def export_bundle(
         hybrid.save(partial / HYBRID)
         write_customer_store(history, partial / CUSTOMERS)
         write_catalogue(history, hybrid.generator.models.popularity.days, partial)
+        latest_sales(history).write_parquet(partial / LATEST_SALES)
         return write_manifest(partial, history.as_of, history.n_articles, history.n_customers)

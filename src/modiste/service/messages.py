@@ -1,4 +1,4 @@
-"""The bodies of requests and responses, with examples for the API's own page."""
+"""What bodies of requests and responses have in common, and what the service says of itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ MOST_ARTICLES = 200
 
 K = Annotated[int, Field(ge=1, le=MOST_ARTICLES)]
 
-_CUSTOMER = "00000dbacae5abe5e23885899a1fa44253a17956c6d1c3d25f88aa139fdfc657"
-_ARTICLE = "0706016001"
+# Ids in the examples of the API's own page.
+CUSTOMER = "00000dbacae5abe5e23885899a1fa44253a17956c6d1c3d25f88aa139fdfc657"
+ARTICLE = "0706016001"
 
 
 class Request(BaseModel):
@@ -26,34 +27,19 @@ class Request(BaseModel):
 
 
 class ArticleNames(BaseModel):
-    """An article, as people call it."""
+    """An article, as people call it; null is what the shop does not know."""
 
-    article_id: str = Field(examples=[_ARTICLE])
+    article_id: str = Field(examples=[ARTICLE])
     product_code: str | None = Field(
         description="The product that this is a colour of.", examples=["0706016"]
     )
     name: str | None = Field(examples=["Jade HW Skinny Denim TRS"])
     colour: str | None = Field(examples=["Black"])
+    product_type: str | None = Field(examples=["Trousers"])
+    section: str | None = Field(examples=["Divided Collection"])
     price: float | None = Field(
         description="The last day's mean price, in the shop's unit.", examples=[0.0339]
     )
-
-
-class RecommendedArticle(ArticleNames):
-    """One article of a list."""
-
-    rank: int = Field(description="Its place, from 1 on.", examples=[1])
-    score: float = Field(
-        description="By which the list is ordered; 0 for what fills it up.", examples=[17.25]
-    )
-
-
-class Recommendations(BaseModel):
-    """Articles for a customer, the best first."""
-
-    as_of: date = Field(description="The day that they are for.", examples=["2020-09-23"])
-    bundle: str = Field(description="Version of the bundle.", examples=["3f0c1a9be204"])
-    recommendations: list[RecommendedArticle]
 
 
 class Version(BaseModel):

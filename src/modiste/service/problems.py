@@ -74,18 +74,6 @@ def problem_of(error: ProblemError, scope: Scope) -> JSONResponse:
     return problem_response(error.status, error.detail, named, error.headers)
 
 
-def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Responses of an endpoint that are problems, for the API's own page."""
-    return {
-        int(status): {
-            "model": Problem,
-            "description": status.phrase,
-            "content": {MEDIA_TYPE: {}},
-        }
-        for status in statuses
-    }
-
-
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of an application as a problem."""
 

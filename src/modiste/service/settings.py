@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from modiste.service.live_events import KINDS, EventKind
+
 
 class LimitSettings(BaseModel):
     """How much one request may ask for, and how many may wait."""
@@ -76,6 +78,28 @@ class EventSettings(BaseModel):
     )
 
 
+class LiveSettings(BaseModel):
+    """How events after the bundle's date count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    counted: frozenset[EventKind] = Field(
+        default=frozenset(KINDS),
+        description=(
+            "Kinds of events that the next answer counts: a view, a cart and a purchase as an "
+            "article of the customer's, a return takes the latest purchase of its article away. "
+            "Only purchases count as bought for the rules."
+        ),
+    )
+    horizon_days: Annotated[int, Field(ge=1)] = Field(
+        default=7,
+        description=(
+            "Days after the bundle's date that are told apart, as many as rankers have learned to "
+            "look ahead: with an older bundle, later events count as of the last of them."
+        ),
+    )
+
+
 class ServiceSettings(BaseModel):
     """Settings of the live service."""
 
@@ -100,11 +124,12 @@ class ServiceSettings(BaseModel):
         description="File of API keys ('modiste keys add'); without one everything is allowed.",
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="Sizes and waiting.")
-    events: EventSettings = Field(default=EventSettings(), description="Live events.")
+    events: EventSettings = Field(default=EventSettings(), description="Where events are kept.")
     swap_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1.0,
         description="How often is looked whether another bundle of the folder is the current one.",
     )
+    live: LiveSettings = Field(default=LiveSettings(), description="What happened since.")
     shutdown_seconds: Annotated[int, Field(ge=0)] = Field(
         default=10, description="Within which open requests are answered when it is told to stop."
     )

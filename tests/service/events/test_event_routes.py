@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,44 @@ def test_erased_data_is_gone_and_does_not_come_back(
     assert (answer.status_code, statuses(answer)) == (207, [410] * 5)
     assert client.post("/v1/events", json=event).status_code == 410
     assert client.delete(path).json()["events"] == 0
+
+
+def test_the_next_answer_counts_what_was_sent(
+    client: httpx2.Client, bundle: Bundle, event: dict[str, Any]
+) -> None:
+    as_of = bundle.manifest.as_of
+    now = {**event, "time": f"{as_of}T09:00:00Z"}
+    path = "/v1/customers/{}/recommendations"
+    new = path.format(event["customer_id"])
+    assert client.get(new).status_code == 404
+    known = path.format(bundle.customers.customer_id(1))
+    before = client.get(known).json()
+    assert before["live_events"] == 0
+    own = {"event_id": event["event_id"] + " b", "customer_id": bundle.customers.customer_id(1)}
+    # An event from before the bundle's date is in its history, or never was.
+    early = {**event, "event_id": event["event_id"] + " c", "time": "2020-07-30T23:59:59Z"}
+    assert client.post("/v1/events", json=[now, {**now, **own}, early]).status_code == 201
+    answer = client.get(new).json()
+    assert (answer["live_events"], len(answer["recommendations"])) == (1, 12)
+    after = client.get(known).json()
+    assert after["live_events"] == 1
+    assert after["as_of"] > before["as_of"]
+    assert after["recommendations"] != before["recommendations"]
+
+
+def test_nothing_of_who_was_erased_is_used(
+    client: httpx2.Client, bundle: Bundle, event: dict[str, Any]
+) -> None:
+    """Not what the bundle knows either; what comes later is a new customer's."""
+    customer = bundle.customers.customer_id(5)
+    path = f"/v1/customers/{customer}"
+    assert client.get(f"{path}/recommendations").status_code == 200
+    assert client.delete(f"{path}/data").status_code == 200
+    assert client.get(f"{path}/recommendations").status_code == 404
+    assert client.get(path).status_code == 404
+    late = {**event, "customer_id": customer, "time": datetime.now(UTC).isoformat()}
+    assert client.post("/v1/events", json=late).status_code == 201
+    assert client.get(path).json()["purchases"] == 1
 
 
 def test_without_a_store_there_is_no_such_endpoint(bundle: Bundle, event: dict[str, Any]) -> None:

@@ -67,14 +67,14 @@ class Sender:
 
 
 def test_ten_kills_lose_nothing_and_count_nothing_twice(
-    bundle_folder: Path, events: Iterator[dict[str, Any]], tmp_path: Path
+    quick_bundle_folder: Path, events: Iterator[dict[str, Any]], tmp_path: Path
 ) -> None:
     file = tmp_path / "events.sqlite"
     lock = threading.Lock()
     senders = [Sender(events, lock) for _ in range(_SENDERS)]
     for _ in range(_KILLS):
         before = sum(len(sender.acknowledged) for sender in senders)
-        process = ServedProcess(bundle_folder, "--port", "0", "--events", str(file))
+        process = ServedProcess(quick_bundle_folder, "--port", "0", "--events", str(file))
         threads = [
             threading.Thread(target=sender.send_until_killed, args=(process.address,))
             for sender in senders
@@ -112,7 +112,9 @@ def assert_unavailable(client: httpx2.Client, bundle: Bundle, event: dict[str, A
     assert refused.headers["retry-after"] == "2"
     assert "send the same again" in refused.json()["detail"]
     customer = bundle.customers.customer_id(1)
-    assert client.get(f"/v1/customers/{customer}/recommendations").status_code == 200
+    recommended = client.get(f"/v1/customers/{customer}/recommendations")
+    assert recommended.status_code == 200
+    assert len(recommended.json()["recommendations"]) == 12
     assert client.get("/v1/health/ready").status_code == 200
 
 
@@ -154,10 +156,21 @@ def test_postgresql_stopped_and_started_underneath(
     with taking(bundle, postgresql.url) as client:
         before = stored(postgresql.url)
         assert_available(client, first)
+        erased = bundle.customers.customer_id(2)
+        assert client.delete(f"/v1/customers/{erased}/data").status_code == 200
+        assert client.get(f"/v1/customers/{erased}/recommendations").status_code == 404
         postgresql.stop()
         try:
             assert_unavailable(client, bundle, refused)
             assert_unavailable(client, bundle, refused)
+            # It says that no events are counted, and takes nobody new for nobody.
+            path = "/v1/customers/{}/recommendations"
+            known = client.get(path.format(bundle.customers.customer_id(1)))
+            assert known.json()["live_events"] is None
+            new = client.get(path.format("somebody"))
+            assert (new.status_code, new.headers["retry-after"]) == (503, "2")
+            # Who was erased stays so.
+            assert client.get(path.format(erased)).status_code == 503
         finally:
             postgresql.start()
         assert_available(client, refused, last)
@@ -166,12 +179,12 @@ def test_postgresql_stopped_and_started_underneath(
 
 
 def test_a_full_disk(
-    bundle_folder: Path, bundle: Bundle, events: Iterator[dict[str, Any]], tmp_path: Path
+    quick_bundle_folder: Path, bundle: Bundle, events: Iterator[dict[str, Any]], tmp_path: Path
 ) -> None:
     """Played by a limit on files' lengths, which the system answers in the same place."""
     url = str(tmp_path / "events.sqlite")
     first, refused, last = (next(events) for _ in range(3))
-    with served(bundle_folder, "--events", url) as (process, client):
+    with served(quick_bundle_folder, "--events", url) as (process, client):
         assert_available(client, first)
         length = Path(f"{url}-wal").stat().st_size
         _, hard = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)

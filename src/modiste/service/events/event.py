@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from modiste.data.schema import FIRST_DAY
+from modiste.service.live_events import EventKind
 
 # Of ids: no control characters, which no shop's id has and not every database keeps.
 _PRINTED = r"^[^\x00-\x1f\x7f]+$"
 
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTED)]
+
+_ID: TypeAdapter[str] = TypeAdapter(Id)
 
 # Events earlier than any history are broken dates.
 _EARLIEST = datetime.combine(FIRST_DAY, datetime.min.time(), UTC)
@@ -22,13 +32,13 @@ _EARLIEST = datetime.combine(FIRST_DAY, datetime.min.time(), UTC)
 _AHEAD = timedelta(minutes=5)
 
 
-class Kind(StrEnum):
-    """What was done."""
-
-    VIEW = "view"
-    CART = "cart"
-    PURCHASE = "purchase"
-    RETURN = "return"
+def can_be_id(text: str) -> bool:
+    """Whether an event could name somebody or something so."""
+    try:
+        _ID.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -54,7 +64,7 @@ class Event(BaseModel):
         examples=["00000dbacae5abe5e23885899a1fa44253a17956c6d1c3d25f88aa139fdfc657"],
     )
     article_id: Id = Field(description="Of the bundle's catalogue.", examples=["0706016001"])
-    kind: Kind
+    kind: EventKind
     time: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
         description="When it was done, with its offset from UTC.",
         examples=["2020-09-23T10:15:30Z"],

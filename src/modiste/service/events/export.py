@@ -9,7 +9,6 @@ from pathlib import Path
 
 from modiste.data.schema import TRANSACTIONS
 from modiste.engine import atomic_file
-from modiste.service.events.event import Kind
 from modiste.service.events.store import EventStore
 
 
@@ -60,7 +59,7 @@ def export_purchases(
                 [each.time.date(), each.customer_id, each.article_id, each.price, each.channel]
             )
             rows += 1
-    return Exported(rows, store.count(Kind.RETURN, first, end))
+    return Exported(rows, store.count("return", first, end))
 
 
 def _midnight(day: date | None) -> datetime | None:

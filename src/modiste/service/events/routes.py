@@ -12,13 +12,14 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 
 from modiste.service.answering import Answering
+from modiste.service.endpoints import problems
 from modiste.service.events.errors import EventStoreUnavailableError
 from modiste.service.events.event import Event, Id
 from modiste.service.events.messages import Erasure, EventResult, EventResults, OneOrSeveral
 from modiste.service.events.store import EventStore, Outcome
 from modiste.service.events.writer import EventWriter
 from modiste.service.metrics import ServiceMetrics
-from modiste.service.problems import ProblemError, problem_responses, request_id
+from modiste.service.problems import ProblemError, request_id
 from modiste.service.settings import EventSettings
 
 Answer = TypeVar("Answer")
@@ -82,7 +83,7 @@ def make_event_router(
                 "model": EventResults,
                 "description": "Not all of them: each has a status of its own.",
             },
-            **problem_responses(
+            **problems(
                 HTTPStatus.CONFLICT,
                 HTTPStatus.GONE,
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -116,9 +117,7 @@ def make_event_router(
     @router.delete(
         "/customers/{customer_id}/data",
         summary="Erase a customer's data",
-        responses=problem_responses(
-            HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-        ),
+        responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def erase(
         request: Request,

@@ -11,7 +11,8 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from modiste.service.events.database import ERASURES, EVENTS, Database
-from modiste.service.events.event import Event, Kind
+from modiste.service.events.event import Event
+from modiste.service.live_events import EventKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,6 +28,11 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     ERASED = "erased"
+
+
+def hash_of(customer_id: str) -> bytes:
+    """What remains of a customer who was erased: enough to know the id again, if it comes."""
+    return blake2b(customer_id.encode(), digest_size=32).digest()
 
 
 class EventStore:
@@ -141,14 +147,14 @@ class EventStore:
         EventStoreUnavailableError
             When the store cannot be read now.
         """
-        wanted = sa.select(EVENTS).where(EVENTS.c.kind == Kind.PURCHASE, *_between(since, until))
+        wanted = sa.select(EVENTS).where(EVENTS.c.kind == "purchase", *_between(since, until))
         wanted = wanted.order_by(EVENTS.c.time, EVENTS.c.event_id)
         with self._database.reading() as connection:
             rows = connection.execution_options(yield_per=_FETCHED).execute(wanted)
             for row in rows:
                 yield _event(row)
 
-    def count(self, kind: Kind, since: datetime | None, until: datetime | None) -> int:
+    def count(self, kind: EventKind, since: datetime | None, until: datetime | None) -> int:
         """Number of events of a kind from a time on and before another.
 
         Raises
@@ -174,7 +180,7 @@ class EventStore:
             When the store cannot be written now, or its files could not be cleaned at once; do it
             again then.
         """
-        row = {"customer_hash": _hash(customer_id), "time": _microseconds(now)}
+        row = {"customer_hash": hash_of(customer_id), "time": _microseconds(now)}
         with self._database.erasing() as connection:
             connection.execute(self._database.upsert_erasure(), row)
             deleted = connection.execute(
@@ -199,10 +205,24 @@ class EventStore:
         """Close all connections."""
         self._database.close()
 
+    def erasures(self, since: datetime) -> dict[bytes, datetime]:
+        """Whose data was erased at or after a time, by the hash of the id, and when.
+
+        Raises
+        ------
+        EventStoreUnavailableError
+            When the store cannot be read now.
+        """
+        wanted = sa.select(ERASURES).where(ERASURES.c.time >= _microseconds(since))
+        with self._database.reading() as connection:
+            return {
+                bytes(row.customer_hash): _datetime(row.time) for row in connection.execute(wanted)
+            }
+
     @staticmethod
     def _erasures(connection: sa.Connection, customers: set[str]) -> dict[str, datetime]:
         """When the data of some customers was erased, of those of whom it was."""
-        names = {_hash(each): each for each in customers}
+        names = {hash_of(each): each for each in customers}
         wanted = sa.select(ERASURES).where(ERASURES.c.customer_hash.in_(list(names)))
         return {
             names[bytes(row.customer_hash)]: _datetime(row.time)
@@ -232,15 +252,13 @@ def _between(since: datetime | None, until: datetime | None) -> list[sa.ColumnEl
 
 
 def _row(event: Event) -> dict[str, object]:
-    return {**event.model_dump(), "kind": str(event.kind), "time": _microseconds(event.time)}
+    return {**event.model_dump(), "time": _microseconds(event.time)}
 
 
 def _event(row: sa.Row[Any]) -> Event:
     values = row._asdict()
     # What was stored was looked at before.
-    return Event.model_construct(
-        **{**values, "kind": Kind(values["kind"]), "time": _datetime(values["time"])}
-    )
+    return Event.model_construct(**{**values, "time": _datetime(values["time"])})
 
 
 def _microseconds(time: datetime) -> int:
@@ -249,7 +267,3 @@ def _microseconds(time: datetime) -> int:
 
 def _datetime(microseconds: int) -> datetime:
     return _EPOCH + microseconds * _MICROSECOND
-
-
-def _hash(customer_id: str) -> bytes:
-    return blake2b(customer_id.encode(), digest_size=32).digest()
