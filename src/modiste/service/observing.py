@@ -7,6 +7,7 @@ import re
 import time
 from uuid import uuid4
 
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,8 +66,7 @@ class ObservingMiddleware:
 
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        # The template of the path: what is filled in are ids of people.
-        route = getattr(scope.get("route"), "path", "none")
+        route = _template(scope)
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         fields = {
@@ -78,3 +78,18 @@ class ObservingMiddleware:
             "key": scope["state"].get("key_name"),
         }
         _logger.info("request", extra={"fields": fields})
+
+
+def _template(scope: Scope) -> str:
+    """The path as its route has it, such as ``/v1/customers/{customer_id}``; "none" without one.
+
+    The path itself has ids of people in it.
+    """
+    route = scope.get("route")
+    template: str = getattr(route, "path", "none")
+    if not isinstance(route, APIRoute) or ":path}" in template:
+        return template
+    # A route of a router in another router knows no prefix of the outer one. It is what the path
+    # has in front: each of the template's segments stands for one of the path's.
+    segments = scope["path"].split("/")
+    return "/".join(segments[: len(segments) - template.count("/")]) + template
