@@ -126,7 +126,6 @@ def add_key(file: Path, name: str, roles: Sequence[Role]) -> str:
         ) from error
     content = _KeyFile(keys=(*before, added)).model_dump(mode="json", exclude_none=True)
     with atomic_file(file) as partial:
-        partial.touch(mode=0o600)
         partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return key
 
