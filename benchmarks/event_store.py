@@ -1,7 +1,9 @@
 """Events stored a second: by group commit, and by a bare loop that commits each by itself.
 
 Many threads send an event each and wait until it is on disk, as requests do. The peer is Python's
-own sqlite3 with the same durability, which inserts and commits one event after the other.
+own sqlite3 with the same durability, which inserts and commits one event after the other. How long
+a disk takes to commit changes several times over from one minute to the next where others use it:
+all take short turns in rounds, and the ratio within a round is the figure.
 """
 
 from __future__ import annotations
@@ -17,9 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from machine import describe_machine
 from modiste.service.events.event import Event
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
+
+# Threads that send at the same time.
+SENDERS = (1, 16, 128)
 
 _TIME = datetime(2020, 9, 23, 12, tzinfo=UTC)
 
@@ -89,21 +95,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the files lie [default: temporary]")
     parser.add_argument("--store", help="address of a PostgreSQL instead of SQLite")
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
+    bare: list[float] = []
+    grouped: dict[int, list[dict[str, float]]] = {senders: [] for senders in SENDERS}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        bare = one_by_one(Path(folder) / "bare.sqlite", given.seconds)
-        print(f"sqlite3, a commit an event: {bare:,.0f} events a second")
-        grouped = []
-        for senders in (1, 16, 128):
-            url = given.store or str(Path(folder) / f"{senders}.sqlite")
-            found = by_group_commit(url, senders, given.seconds)
-            grouped.append(found)
-            print(
-                f"group commit, {senders} senders: {found['events_per_second']:,.0f} events a "
-                f"second, {found['p50_ms']:.1f} ms at the median, {found['p99_ms']:.1f} at p99"
-            )
-    print(json.dumps({"bare_events_per_second": bare, "group_commit": grouped}))
+        for number in range(given.rounds):
+            bare.append(one_by_one(Path(folder) / f"bare {number}.sqlite", given.seconds))
+            for senders, found in grouped.items():
+                url = given.store or str(Path(folder) / f"{senders} {number}.sqlite")
+                found.append(by_group_commit(url, senders, given.seconds))
+    print(f"sqlite3, a commit an event: {_spread(bare)} events a second")
+    result = {}
+    for senders, found in grouped.items():
+        rates = [each["events_per_second"] for each in found]
+        ratios = [rate / peer for rate, peer in zip(rates, bare, strict=True)]
+        p99 = [each["p99_ms"] for each in found]
+        print(
+            f"group commit, {senders} senders: {_spread(rates)} events a second, "
+            f"{_spread(ratios)} times the peer of the same round, p99 {_spread(p99)} ms"
+        )
+        result[senders] = {"events_per_second": rates, "times_peer": ratios, "p99_ms": p99}
+    print(json.dumps({**describe_machine(), "bare_events_per_second": bare, "grouped": result}))
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
 
 
 if __name__ == "__main__":

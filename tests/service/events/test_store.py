@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modiste.service.events.database import Database
 from modiste.service.events.errors import EventStoreError, EventStoreUnavailableError
 from modiste.service.events.event import Event
 from modiste.service.events.store import EventStore, Outcome
@@ -98,6 +99,20 @@ def test_what_is_erased_is_gone_and_does_not_come_back(store: EventStore) -> Non
     assert store.of_customer("anna", NOON) == [anew]
     assert store.erase("anna", erased + timedelta(minutes=5)) == 1
     assert store.erase("nobody", erased) == 0
+
+
+def test_a_commit_waits_for_the_disk(store_url: str) -> None:
+    """A kill does not show it: what the system has, but the disk has not, outlives a process."""
+    database = Database(store_url, seconds=5)
+    database.create()
+    with database.reading() as connection:
+        if database.is_sqlite:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            full = 2
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full
+        else:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    database.close()
 
 
 def test_no_erased_byte_stays_in_the_files(tmp_path: Path) -> None:
