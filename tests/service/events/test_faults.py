@@ -66,6 +66,7 @@ class Sender:
                 self._batch = []
 
 
+@pytest.mark.slow
 def test_ten_kills_lose_nothing_and_count_nothing_twice(
     quick_bundle_folder: Path, events: Iterator[dict[str, Any]], tmp_path: Path
 ) -> None:
