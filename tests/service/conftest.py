@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 
 from hybrids import drawn_hybrid
 from modiste.data.dataset import Dataset
 from modiste.fitted_run import note_fitted
-from modiste.service.app import make_app
 from modiste.service.bundle import Bundle
 from modiste.service.export import export_bundle
-from modiste.service.settings import LimitSettings, ServiceSettings
-
-# A busy machine may keep a test waiting for as long as it likes.
-UNHURRIED = LimitSettings(seconds=600)
+from modiste.service.settings import ServiceSettings
+from serving import UNHURRIED, serving
 
 
 @pytest.fixture(scope="session")
@@ -45,26 +39,6 @@ def bundle_folder(served_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def bundle(bundle_folder: Path) -> Bundle:
     return Bundle.open(bundle_folder)
-
-
-@contextmanager
-def serving(bundle: Bundle, settings: ServiceSettings) -> Iterator[httpx2.Client]:
-    """A client of a server in a thread of this process, on a free port of loopback."""
-    config = uvicorn.Config(
-        make_app(bundle, settings), host="127.0.0.1", port=0, access_log=False, log_config=None
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        thread.join(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield client
-    server.should_exit = True
-    thread.join(30)
-    assert not thread.is_alive(), "the server did not stop"
 
 
 @pytest.fixture(scope="session")

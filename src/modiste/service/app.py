@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from modiste import __version__
 from modiste.service.answering import Answering
 from modiste.service.bundle import Bundle
+from modiste.service.live_events import LiveEvents
 from modiste.service.problems import add_problem_handlers
 from modiste.service.routes import make_router
 from modiste.service.settings import ServiceSettings
 from modiste.service.turns import Turns
 
 
-def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
+def make_app(bundle: Bundle, settings: ServiceSettings, live: LiveEvents | None = None) -> FastAPI:
     """The application that answers from a bundle.
 
     Parameters
@@ -25,6 +26,8 @@ def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
         Opened.
     settings
         Of the service; host, port and workers are the server's.
+    live
+        Where events after the bundle's date come from; None: there are none.
     """
     turns = Turns(settings.limits)
 
@@ -38,11 +41,13 @@ def make_app(bundle: Bundle, settings: ServiceSettings) -> FastAPI:
         version=__version__,
         summary="Recommendations for fashion retail.",
         lifespan=until_closed,
+        # An address is one or it is none; no answer sends anybody elsewhere.
+        redirect_slashes=False,
         # Its pages would load scripts from foreign addresses.
         docs_url=None,
         redoc_url=None,
     )
-    app.state.answering = Answering(bundle, settings=settings.live)
+    app.state.answering = Answering(bundle, live, settings.live)
     app.state.turns = turns
     add_problem_handlers(app)
     app.include_router(make_router())
