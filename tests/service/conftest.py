@@ -14,7 +14,7 @@ from modiste.fitted_run import note_fitted
 from modiste.service.bundle import Bundle
 from modiste.service.export import export_bundle
 from modiste.service.settings import ServiceSettings
-from services import UNHURRIED, serving
+from serving import UNHURRIED, serving
 
 # Of these rankers the one that needs no torch: a process that serves it starts in a second.
 _QUICK = ALL_RANKERS.model_copy(update={"rankers": ("lightgbm",)})

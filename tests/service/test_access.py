@@ -19,7 +19,7 @@ from modiste.service.events.store import EventStore
 from modiste.service.keys import Keys, Role, add_key
 from modiste.service.server import serve
 from modiste.service.settings import LimitSettings, ServiceSettings
-from services import UNHURRIED, listening
+from serving import UNHURRIED, listening
 
 
 @pytest.fixture(scope="module")

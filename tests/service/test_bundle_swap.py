@@ -25,7 +25,7 @@ from modiste.service.bundle_versions import BundleVersions
 from modiste.service.export import export_bundle
 from modiste.service.manifest import read_manifest
 from modiste.service.settings import ServiceSettings
-from services import UNHURRIED, listening
+from serving import UNHURRIED, listening
 
 _SETTINGS = ServiceSettings(limits=UNHURRIED, swap_seconds=0.02)
 

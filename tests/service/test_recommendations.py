@@ -10,8 +10,7 @@ import pytest
 from modiste.data.dataset import Dataset
 from modiste.fitted_run import FittedRun
 from modiste.service.bundle import Bundle
-
-PROBLEM = "application/problem+json"
+from serving import assert_problem
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,6 @@ def offline(small_shop: Dataset, served_run: Any) -> dict[str, list[tuple[str, i
 def shown(answer: httpx2.Response) -> list[tuple[str, int]]:
     assert answer.status_code == 200, answer.text
     return [(each["article_id"], each["rank"]) for each in answer.json()["recommendations"]]
-
-
-def assert_problem(answer: httpx2.Response, status: int, said: str = "") -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == PROBLEM
-    problem = answer.json()
-    assert problem["status"] == status
-    assert said in problem["detail"]
 
 
 def test_every_customer_gets_what_the_run_recommends(

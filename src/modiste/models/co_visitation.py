@@ -95,6 +95,10 @@ class CoVisitation:
         """
         return self._neighbours.table
 
+    def neighbours_of(self, article: int) -> pl.DataFrame:
+        """The rows of :attr:`neighbours` of one article, as its source."""
+        return self._neighbours.join(pl.DataFrame({"source": [article]}))
+
     def fit(self, history: History) -> Self:
         """Count pairs and keep each article's nearest neighbours on sale."""
         settings = self.settings

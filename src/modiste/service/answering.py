@@ -16,6 +16,7 @@ from modiste.ranking.explanation import ExplainedCustomer
 from modiste.ranking.hybrid import bought_pairs
 from modiste.ranking.rules import ArticleRules, Rules, article_rules
 from modiste.service.bundle import Bundle
+from modiste.service.catalogue import Catalogue
 from modiste.service.live_events import (
     LiveEvent,
     LiveEvents,
@@ -105,6 +106,7 @@ class Answering:
         settings: LiveSettings | None = None,
     ) -> None:
         self.bundle = bundle
+        self.catalogue = Catalogue(bundle)
         self.live = live or NoLiveEvents()
         self.settings = settings or LiveSettings()
         # Of this bundle alone: kept with the answers, and gone with them.
@@ -189,6 +191,30 @@ class Answering:
             else with_live_purchases(batch, bought, returned, horizon),
             counted if readable else None,
         )
+
+    def similar_customers(self, customer_id: str, k: int) -> list[tuple[int, float]]:
+        """The codes of the customers nearest to one, and their cosines; without those erased.
+
+        Raises
+        ------
+        NotKnownError
+            When nobody has the id in the bundle, or it has no vectors of customers.
+        """
+        bundle = self.bundle
+        if bundle.similar_customers is None:
+            raise NotKnownError(
+                "this bundle has no vectors of customers: export a run with a network, and with "
+                "privacy.similar_customers"
+            )
+        code = bundle.customers.code(customer_id)
+        if code is None or self.live.is_erased(customer_id):
+            raise NotKnownError("nobody has this customer id: give the whole one")
+        near = bundle.similar_customers.nearest(code, k)
+        return [
+            (other, score)
+            for other, score in near
+            if not self.live.is_erased(bundle.customers.customer_id(other))
+        ]
 
     def visitor(self, seen: Sequence[tuple[int, int]], age: int | None = None) -> Visitor:
         """An anonymous visitor, as of the bundle's date.

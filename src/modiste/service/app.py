@@ -22,6 +22,7 @@ from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
 from modiste.service.keys import Keys
+from modiste.service.live_events import LiveEvents
 from modiste.service.metrics import ServiceMetrics, forget_dead_processes
 from modiste.service.observing import ObservingMiddleware
 from modiste.service.problems import add_problem_handlers
@@ -33,6 +34,7 @@ from modiste.service.turns import Turns
 def make_app(
     bundle: Bundle,
     settings: ServiceSettings,
+    live: LiveEvents | None = None,
     *,
     store: EventStore | None = None,
     keys: Keys | None = None,
@@ -46,8 +48,10 @@ def make_app(
         Opened.
     settings
         Of the service; host, port and workers are the server's.
+    live
+        Where events after the bundle's date come from, if not from a store.
     store
-        Of events, which is closed at the end; None: no events are taken.
+        Of events, which are taken and counted; it is closed at the end. None: no events are taken.
     keys
         That are valid; None: none is needed.
     current
@@ -56,11 +60,8 @@ def make_app(
     turns = Turns(settings.limits)
     metrics = ServiceMetrics()
     metrics.serves(bundle.manifest.as_of)
-    live = (
-        None
-        if store is None
-        else StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
-    )
+    if store is not None:
+        live = StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
     writer = None if store is None else EventWriter(store, settings.events.waiting)
 
     def take(another: Bundle) -> None:
@@ -96,6 +97,8 @@ def make_app(
         version=__version__,
         summary="Recommendations for fashion retail.",
         lifespan=until_closed,
+        # An address is one or it is none; no answer sends anybody elsewhere.
+        redirect_slashes=False,
         # Its pages would load scripts from foreign addresses.
         docs_url=None,
         redoc_url=None,

@@ -58,7 +58,7 @@ class SimilarArticles(BaseModel):
     by: Likeness = Field(
         description=(
             "vectors: of the articles' texts (and pictures), score is the cosine; bought together: "
-            "the bundle has no vectors, score counts customers who bought both."
+            "the bundle has no vectors, score says how often the same customers buy both."
         )
     )
     articles: list[FoundArticle]
@@ -70,7 +70,8 @@ class SearchResults(BaseModel):
     by: WordSearch = Field(
         description=(
             "vectors: by the sense of the words, score is the cosine; words: the bundle has no "
-            "vectors of texts, and articles are found by the words themselves, score is BM25."
+            "vectors of texts, or this machine not their sentence model, and articles are found by "
+            "the words themselves, score is BM25."
         )
     )
     articles: list[FoundArticle]

@@ -28,6 +28,8 @@ from modiste.service.customer_messages import (
     RankerParts,
     RelatedPurchase,
     ScorerPart,
+    SimilarCustomer,
+    SimilarCustomers,
 )
 from modiste.service.endpoints import (
     ASKED_FOR_ONE,
@@ -40,6 +42,9 @@ from modiste.service.endpoints import (
 
 # Of a ranker's features the strongest are told.
 _FEATURES = 12
+
+# Of a similar customer the latest articles are told.
+_LATEST = 12
 
 _ONLINE = 2
 
@@ -59,6 +64,11 @@ def customer_router() -> APIRouter:
         return await answer(
             request, lambda answering: _customer(answering, customer_id, offset, limit)
         )
+
+    @router.get("/similar", summary="Similar customers", responses=ASKED_FOR_ONE)
+    async def similar(request: Request, customer_id: CustomerId, k: Length = 5) -> SimilarCustomers:
+        """The customers whose vectors are nearest; none of who bought nothing yet."""
+        return await answer(request, lambda answering: _similar(answering, customer_id, k))
 
     @router.get(
         "/explanations/{article_id}",
@@ -115,6 +125,30 @@ def _customer(answering: Answering, customer_id: str, offset: int, limit: int) -
             )
             for row, (_, day, pieces, price, channel) in zip(rows, page.iter_rows(), strict=True)
         ],
+    )
+
+
+def _similar(answering: Answering, customer_id: str, k: int) -> SimilarCustomers:
+    near = answering.similar_customers(customer_id, k)
+    customers = answering.bundle.customers
+    latest = {
+        code: rows["article"].reverse().unique(maintain_order=True).head(_LATEST).to_list()
+        for (code,), rows in customers.batch(code for code, _ in near).transactions.group_by(
+            "customer"
+        )
+    }
+    return SimilarCustomers(
+        customers=[
+            SimilarCustomer(
+                customer_id=customers.customer_id(code),
+                score=score,
+                bought=[
+                    article_names(row)
+                    for row in answering.bundle.article_rows(latest.get(code, []))
+                ],
+            )
+            for code, score in near
+        ]
     )
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
+from modiste.customer_lookup import STAGE as NETWORK_INDEX
+from modiste.customer_lookup import copy_customers, holds_customers
 from modiste.engine import atomic_folder
 from modiste.errors import BundleError
 from modiste.fitted_run import FittedRun
-from modiste.lookup import write_catalogue
+from modiste.lookup import CATALOGUE, copy_lookup, holds_lookup, write_catalogue
 from modiste.ranking.hybrid import latest_sales
-from modiste.service.bundle import CUSTOMERS, HYBRID, LATEST_SALES
+from modiste.service.article_facts import write_article_facts
+from modiste.service.bundle import (
+    ARTICLES,
+    CUSTOMER_LOOKUP,
+    CUSTOMERS,
+    HYBRID,
+    LATEST_SALES,
+    LOOKUP,
+)
 from modiste.service.customer_store import write_customer_store
 from modiste.service.manifest import FILE_NAME, BundleManifest, write_manifest
+from modiste.service.word_index import write_word_index
 
 
 def export_bundle(
@@ -41,10 +54,18 @@ def export_bundle(
     fitted = FittedRun.open(run, data)
     history, hybrid = fitted.history, fitted.hybrid
     with atomic_folder(target) as partial:
-        for name in (HYBRID, CUSTOMERS):
+        for name in (HYBRID, CUSTOMERS, ARTICLES):
             (partial / name).mkdir()
         hybrid.save(partial / HYBRID)
         write_customer_store(history, partial / CUSTOMERS)
         write_catalogue(history, hybrid.generator.models.popularity.days, partial)
         latest_sales(history).write_parquet(partial / LATEST_SALES)
+        write_article_facts(history, partial / ARTICLES)
+        write_word_index(pl.read_parquet(partial / CATALOGUE), partial / ARTICLES)
+        if holds_lookup(fitted.stages):
+            (partial / LOOKUP).mkdir()
+            copy_lookup(fitted.stages, partial / LOOKUP)
+        if holds_customers(fitted.stages / NETWORK_INDEX):
+            (partial / CUSTOMER_LOOKUP).mkdir()
+            copy_customers(fitted.stages / NETWORK_INDEX, partial / CUSTOMER_LOOKUP)
         return write_manifest(partial, history.as_of, history.n_articles, history.n_customers)

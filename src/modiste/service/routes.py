@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 
 from modiste import __version__
+from modiste.service.article_routes import article_router
 from modiste.service.customer_routes import customer_router
 from modiste.service.endpoints import problems
 from modiste.service.messages import Health, Version
@@ -20,6 +21,7 @@ def make_router() -> APIRouter:
 
     router.include_router(recommendation_router())
     router.include_router(customer_router())
+    router.include_router(article_router())
 
     @router.get("/version", tags=["service"], summary="What is served")
     async def version(request: Request) -> Version:

@@ -16,7 +16,7 @@ from modiste.service.app import make_app
 from modiste.service.bundle import Bundle
 from modiste.service.events.store import EventStore
 from modiste.service.settings import ServiceSettings
-from services import UNHURRIED, listening
+from serving import UNHURRIED, listening
 
 _numbers = count()
 

@@ -19,7 +19,7 @@ from modiste.service.events.store import EventStore
 from modiste.service.settings import EventSettings, ServiceSettings
 from postgresql_servers import PostgreSQL
 from served_processes import ServedProcess, served
-from services import UNHURRIED, listening
+from serving import UNHURRIED, listening
 
 _KILLS = 10
 _SENDERS = 3
