@@ -77,7 +77,11 @@ def drawn_hybrid(
     generator = CandidateGenerator(models=models, artifacts=Artifacts(vectors))
     builder = FeatureBuilder(generator, vectors)
     rankers = _drawn_rankers(builder.features, settings.model_dump_json())
-    return Hybrid(generator, builder, settings, rankers, WEIGHTS, rules)
+    weights = {
+        segment: {name: each for name, each in of_segment.items() if name in {"blend", *rankers}}
+        for segment, of_segment in WEIGHTS.items()
+    }
+    return Hybrid(generator, builder, settings, rankers, weights, rules)
 
 
 @cache

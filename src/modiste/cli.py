@@ -15,6 +15,7 @@ import typer
 
 from modiste import __version__
 from modiste.errors import ConfigError, ModisteError
+from modiste.service.commands import bundle_app, events_app, keys_app
 
 if TYPE_CHECKING:
     from modiste.config import Config
@@ -30,6 +31,10 @@ app = typer.Typer(
         "Start with `modiste synth --out shop` and `modiste run --data shop --out run`."
     ),
 )
+
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(keys_app, name="keys")
+app.add_typer(events_app, name="events")
 
 DataOption = Annotated[
     str,
@@ -336,6 +341,82 @@ def explain(
         typer.echo(explanation_json(who, explanation))
     else:
         print_explanation(who, explanation)
+
+
+@app.command()
+def export(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    out: OutOption,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of prepared tables, where the run was made from one that was moved."
+        ),
+    ] = None,
+) -> None:
+    """Write a bundle: one folder with all that 'modiste serve' needs of a run, and its hashes."""
+    from modiste.service.export import export_bundle
+
+    manifest = export_bundle(run_, out, data)
+    mib = sum(each.bytes for each in manifest.files.values()) / 2**20
+    typer.echo(
+        f"Bundle {manifest.version} as of {manifest.as_of} in {out}: {manifest.customers:,} "
+        f"customers and {manifest.articles:,} articles, {mib:,.0f} MiB. "
+        f"Serve it with: modiste serve {out}"
+    )
+
+
+@app.command()
+def serve(
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that 'modiste export' wrote, or one of several ('modiste bundle')."
+        ),
+    ],
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8000].")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that answer [default: 1].")
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of API keys; see 'modiste keys add'.")
+    ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Where events are kept: a file of SQLite, or postgresql://USER@HOST/NAME "
+                "[default: events.sqlite]."
+            )
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of the service's settings.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Answer over HTTP from a bundle: /v1/customers/ID/recommendations.
+
+    The API describes itself under /openapi.json. It stops at Ctrl-C, when open requests are
+    answered.
+    """
+    from modiste.config import load_settings
+    from modiste.service.server import serve as serve_bundle
+    from modiste.service.settings import ServiceSettings
+
+    given = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "keys": keys,
+        "events.store": events,
+    }
+    overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
+    settings = load_settings(ServiceSettings(), file, [*(set_ or ()), *overrides])
+    serve_bundle(bundle, settings)
 
 
 @app.command()

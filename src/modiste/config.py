@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,6 +25,8 @@ from modiste.models.selection import SelectionSettings
 from modiste.ranking.rules import Rules
 from modiste.ranking.settings import RankingSettings
 from modiste.vectors.settings import VectorSettings
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -152,20 +154,47 @@ def load_config(
     ConfigError
         When a file cannot be read, a key is unknown or a value does not fit.
     """
-    # From the defaults on, so that one weight of several can be set alone.
-    tree: dict[str, Any] = Config().model_dump(mode="json")
+    base = {}
     if preset is not None:
         if preset not in presets():
             raise ConfigError(f"no preset '{preset}': there are {', '.join(presets())}")
-        tree = _merged(tree, _read_yaml(_PRESETS / f"{preset}.yaml"))
+        base = _read_yaml(_PRESETS / f"{preset}.yaml")
+    return load_settings(Config(), file, overrides, base)
+
+
+def load_settings(
+    defaults: Settings,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Build any tree of settings from a YAML file and ``key=value`` overrides, in that order.
+
+    Parameters
+    ----------
+    defaults
+        Which the others override, so that one weight of several can be set alone.
+    file, overrides
+        As for :func:`load_config`.
+    base
+        A part of the tree that the file overrides.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`load_config`.
+    """
+    model = type(defaults)
+    tree = _merged(defaults.model_dump(mode="json"), base or {})
     if file is not None:
         tree = _merged(tree, _read_yaml(file))
     for override in overrides:
         tree = _merged(tree, _parse_override(override))
     try:
-        return Config.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+        problems = "\n".join(_explain(problem, model) for problem in error.errors())
+        raise ConfigError(problems) from error
 
 
 def dump_config(config: Config) -> str:
@@ -247,18 +276,18 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(problem: Mapping[str, Any], root: type[BaseModel]) -> str:
     location = [str(part) for part in problem["loc"]]
     path = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(location[:-1])
+        known = _fields_at(location[:-1], root)
         return f"unknown setting '{path}'{_did_you_mean(location[-1], known)}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"setting '{path}': {message}, not {problem['input']!r}"
 
 
-def _fields_at(location: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _fields_at(location: Sequence[str], root: type[BaseModel]) -> list[str]:
+    model = root
     for part in location:
         annotation = model.model_fields[part].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

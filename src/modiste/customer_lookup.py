@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,9 @@ from modiste.vectors.index import VectorIndex
 STAGE = "network_index"
 CATALOGUE = "catalogue.parquet"
 
+# What says which customers are like one.
+_CUSTOMER_FILES = (CUSTOMERS, f"{USER_INDEX}.bin", f"{USER_INDEX}.json")
+
 
 def with_beginnings(found: pl.DataFrame) -> pl.DataFrame:
     """What :meth:`CustomerLookup.similar` found, with the beginnings of ids instead of them."""
@@ -40,13 +44,64 @@ def with_beginnings(found: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
+class SimilarCustomers:
+    """Which customers are like one, by their vectors; open one with :meth:`open`."""
+
+    _vectors: NDArray[np.float32]
+    _index: VectorIndex
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the vectors and the index of customers in a folder that :func:`holds_customers`.
+
+        Raises
+        ------
+        DataError
+            When a file is missing or damaged.
+        """
+        return cls(np.load(folder / CUSTOMERS, mmap_mode="r"), VectorIndex.load(folder, USER_INDEX))
+
+    def __len__(self) -> int:
+        """Number of customers, those without a vector, too."""
+        return len(self._vectors)
+
+    def vector(self, customer: int) -> NDArray[np.float32]:
+        """A customer's vector, shape (1, dimensions); zeros where it bought nothing."""
+        return np.array(self._vectors[customer : customer + 1])
+
+    def nearest(self, customer: int, k: int) -> list[tuple[int, float]]:
+        """The codes of the customers whose vectors are nearest, and their cosines.
+
+        Empty for who bought nothing: nobody is known to be like it.
+        """
+        own = self.vector(customer)
+        if not own.any():
+            return []
+        others = np.ones(len(self._vectors), dtype=np.bool_)
+        others[customer] = False
+        found = self._index.search(own / np.linalg.norm(own), k, allowed=others)
+        near = zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True)
+        return [(code, score) for code, score in near if code >= 0]
+
+
+def holds_customers(folder: Path) -> bool:
+    """Whether a folder holds the vectors and the index of customers."""
+    return all((folder / name).is_file() for name in _CUSTOMER_FILES)
+
+
+def copy_customers(folder: Path, to: Path) -> None:
+    """Copy what :meth:`SimilarCustomers.open` opens into an existing folder."""
+    for name in _CUSTOMER_FILES:
+        shutil.copyfile(folder / name, to / name)
+
+
+@dataclass(frozen=True)
 class CustomerLookup:
     """Answers which customers are like one, and what suits it; open one with :meth:`open`."""
 
     _folder: Path
-    _vectors: NDArray[np.float32]
     _items: VectorIndex
-    _users: VectorIndex
+    _users: SimilarCustomers
 
     @classmethod
     def open(cls, run: Path | str) -> Self:
@@ -70,9 +125,8 @@ class CustomerLookup:
             )
         return cls(
             folder,
-            np.load(folder / CUSTOMERS, mmap_mode="r"),
             VectorIndex.load(folder, ITEM_INDEX),
-            VectorIndex.load(folder, USER_INDEX),
+            SimilarCustomers.open(folder),
         )
 
     def similar(self, customer: str, k: int = 5) -> pl.DataFrame:
@@ -97,19 +151,11 @@ class CustomerLookup:
             When nobody has the id, or who has it bought nothing.
         """
         code = self._code(customer)
-        own = np.array(self._vectors[code : code + 1])
-        others = np.ones(len(self._vectors), dtype=np.bool_)
-        others[code] = False
-        unit = own / np.linalg.norm(own)
-        found = self._users.search(unit, k, allowed=others)
-        ids = found.ids[0][found.ids[0] >= 0]
         near = pl.DataFrame(
-            {
-                "customer": ids.astype(np.int32),
-                "score": found.scores[0][: len(ids)],
-                "rank": np.arange(1, len(ids) + 1, dtype=np.uint16),
-            }
-        )
+            self._users.nearest(code, k),
+            schema={"customer": pl.Int32, "score": pl.Float32},
+            orient="row",
+        ).with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt16))
         ids_of = pl.scan_parquet(self._folder / CUSTOMER_IDS)
         bought = pl.scan_parquet(self._folder / BOUGHT)
         return (
@@ -135,7 +181,7 @@ class CustomerLookup:
             As :meth:`similar`.
         """
         code = self._code(customer)
-        found = self._items.search(asking(np.array(self._vectors[code : code + 1])), k)
+        found = self._items.search(asking(self._users.vector(code)), k)
         ids = found.ids[0][found.ids[0] >= 0]
         places = pl.DataFrame({"article": ids.astype(np.int32), "place": np.arange(len(ids))})
         return (
@@ -162,7 +208,7 @@ class CustomerLookup:
                 f"no customer {customer!r}: give the whole id, as in the customers' table"
             )
         code = int(rows["customer"][0])
-        if not self._vectors[code].any():
+        if not self._users.vector(code).any():
             raise DataError(
                 f"customer {customer} bought nothing yet, so nobody is known to be like it"
             )

@@ -26,3 +26,7 @@ def damaged(folder: Path, what: str, error: object, remedy: str) -> DataError:
 
 class RunError(ModisteError):
     """A run folder cannot be used: locked, foreign or damaged."""
+
+
+class BundleError(ModisteError):
+    """A bundle cannot be served: foreign, of another format, or damaged."""

@@ -70,10 +70,13 @@ class FittedRun:
         As it recommends.
     history
         What was known as of the day that the run recommends for.
+    stages
+        Folder of what the run's stages have left.
     """
 
     hybrid: Hybrid
     history: History
+    stages: Path
 
     @classmethod
     def open(cls, run: Path | str, data: Path | str | None = None) -> Self:
@@ -120,7 +123,7 @@ class FittedRun:
                 f"customers, but {run} was made from {noted.articles:,} and "
                 f"{noted.customers:,}: give the prepared tables of that run (--data)"
             )
-        return cls(Hybrid.load(folder), history)
+        return cls(Hybrid.load(folder), history, folder.parent)
 
     def customer(self, customer_id: str, k: int = _K) -> ExplainedCustomer:
         """One customer's candidates, to be explained.

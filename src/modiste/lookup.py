@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -21,6 +22,7 @@ from modiste.data.availability import on_sale
 from modiste.data.dataset import History, Partition
 from modiste.data.ids import did_you_mean, unknown_article
 from modiste.data.schema import ARTICLES
+from modiste.engine.stages import KEY_FILE
 from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 from modiste.vectors.encoder import Encoder, EncoderSettings, open_encoder
@@ -102,14 +104,32 @@ class ArticleLookup:
             When the run has none.
         """
         stages = Path(run) / "stages"
-        if not (stages / "index" / f"{ITEM_INDEX}.bin").is_file():
+        if not holds_lookup(stages):
             raise DataError(
                 f"{run} has no article vectors: make them with 'modiste embed --data … --out "
                 f"{run}', or a run with --set vectors.enabled=true"
             )
+        return cls.of_stages(stages, pl.read_parquet(stages / "index" / CATALOGUE))
+
+    @classmethod
+    def of_stages(cls, stages: Path, articles: pl.DataFrame) -> Self:
+        """Open what stages of a run have left, and :func:`copy_lookup` has copied.
+
+        Parameters
+        ----------
+        stages
+            Holds a folder of each stage.
+        articles
+            As :attr:`articles`.
+
+        Raises
+        ------
+        DataError
+            When a file is missing or damaged.
+        """
         vectors = ArticleVectors.load(stages / "reduce")
         return cls(
-            pl.read_parquet(stages / "index" / CATALOGUE),
+            articles,
             vectors,
             load_reduction(stages / "reduce"),
             VectorIndex.load(stages / "index", ITEM_INDEX, origin=vectors.origin),
@@ -245,6 +265,24 @@ class ArticleLookup:
     @cached_property
     def _text_encoder(self) -> Encoder:
         return open_encoder(self._encoder)
+
+
+def holds_lookup(stages: Path) -> bool:
+    """Whether the stages of a run hold all that :class:`ArticleLookup` opens."""
+    return (stages / "index" / f"{ITEM_INDEX}.bin").is_file()
+
+
+def copy_lookup(stages: Path, folder: Path) -> None:
+    """Copy what :meth:`ArticleLookup.of_stages` opens into an existing, empty folder."""
+    for stage in ("embed", "reduce", "index"):
+        (folder / stage).mkdir()
+    shutil.copyfile(stages / "embed" / ENCODER, folder / "embed" / ENCODER)
+    for name in (f"{ITEM_INDEX}.bin", f"{ITEM_INDEX}.json"):
+        shutil.copyfile(stages / "index" / name, folder / "index" / name)
+    for path in sorted((stages / "reduce").iterdir()):
+        # What the stage notes of itself is the run's alone.
+        if path.is_file() and path.name != KEY_FILE:
+            shutil.copyfile(path, folder / "reduce" / path.name)
 
 
 def write_catalogue(history: History, days: int, folder: Path) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
+import numpy as np
 import polars as pl
 
 from modiste.candidates.settings import SEGMENTS, CandidateSettings, segment_of_customers
 from modiste.data.dataset import CustomerBatch, History
-from modiste.evaluation.protocol import Recommender
+from modiste.data.pairs import find, pairs_of
+from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
 from modiste.models.blend import RECOMMENDERS, Artifacts, BlendSettings, make_recommenders
 
 
@@ -66,22 +68,27 @@ class CandidateGenerator:
 
     def propose(self, batch: CustomerBatch) -> dict[str, pl.DataFrame]:
         """What each source proposes within its quota: columns of ``RECOMMENDATIONS``."""
-        segments = segment_of_customers(batch)
+        customers = batch.customers["customer"]
+        segments = segment_of_customers(batch)["segment"].to_physical().to_numpy()
+        # Sources that ask about the same customers share a batch, and what it has worked out.
+        batches: dict[tuple[bool, ...], CustomerBatch] = {}
         proposals = {}
         for name, source in self.sources.items():
-            quotas = {segment: self.settings.quotas[segment].get(name, 0) for segment in SEGMENTS}
-            asked = segments.with_columns(
-                quota=pl.col("segment")
-                .cast(pl.String)
-                .replace_strict(quotas, return_dtype=pl.Int64)
-            ).filter(pl.col("quota") > 0)
-            some = batch.only(asked["customer"])
-            proposals[name] = (
-                source.recommend(some, max(quotas.values()))
-                .join(asked.select("customer", "quota"), on="customer", maintain_order="left")
-                .filter(pl.col("rank") <= pl.col("quota"))
-                .drop("quota")
-            )
+            quotas = np.array([self.settings.quotas[each].get(name, 0) for each in SEGMENTS])
+            quota = quotas[segments]
+            asked = np.flatnonzero(quota)
+            if not len(asked):
+                proposals[name] = pl.DataFrame(schema=RECOMMENDATIONS)
+                continue
+            key = tuple((quotas > 0).tolist())
+            if key not in batches:
+                everybody = len(asked) == len(customers)
+                batches[key] = batch if everybody else batch.only(customers.gather(asked))
+            found = source.recommend(batches[key], int(quota.max()))
+            if quota[asked].min() < quota.max():
+                row = np.searchsorted(customers.to_numpy(), found["customer"].to_numpy())
+                found = found.filter(pl.Series(found["rank"].to_numpy() <= quota[row]))
+            proposals[name] = found
         return proposals
 
     def candidates(self, batch: CustomerBatch) -> pl.DataFrame:
@@ -158,12 +165,17 @@ def merge(proposals: Mapping[str, pl.DataFrame], limit: int) -> pl.DataFrame:
         .select("customer", "article")
         .sort("customer", "article")
     )
+    pairs = pairs_of(kept["customer"].to_numpy(), kept["article"].to_numpy())
+    columns = []
     for name, frame in proposals.items():
-        own = frame.select(
-            "customer",
-            "article",
-            pl.col("score").alias(score_of(name)),
-            pl.col("rank").alias(rank_of(name)),
-        )
-        kept = kept.join(own, on=["customer", "article"], how="left", maintain_order="left")
-    return kept
+        row = find(pairs_of(frame["customer"].to_numpy(), frame["article"].to_numpy()), pairs)
+        scores = np.full(len(pairs), np.nan, dtype=np.float32)
+        ranks = np.zeros(len(pairs), dtype=np.uint16)
+        scores[row[row >= 0]] = frame["score"].to_numpy()[row >= 0]
+        ranks[row[row >= 0]] = frame["rank"].to_numpy()[row >= 0]
+        ranked = pl.Series(rank_of(name), ranks)
+        columns += [
+            pl.Series(score_of(name), scores, nan_to_null=True),
+            ranked.set(ranked == 0, None),
+        ]
+    return kept.hstack(columns)

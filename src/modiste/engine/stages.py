@@ -26,7 +26,7 @@ from modiste.engine.memory import PeakMemory
 from modiste.engine.progress import say
 from modiste.errors import RunError
 
-_KEY_FILE = "stage.json"
+KEY_FILE = "stage.json"
 _TIMINGS_FILE = "timings.json"
 _SOURCES = (".py", ".html", ".css", ".js")
 
@@ -146,7 +146,7 @@ class Run:
         start = time.monotonic()
         with PeakMemory() as memory, atomic_folder(folder) as partial:
             work(partial)
-            (partial / _KEY_FILE).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+            (partial / KEY_FILE).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
         shutil.rmtree(self._checkpoints(name), ignore_errors=True)
         with suppress(OSError):  # it is not there, or another stage has some
             self._checkpoints(name).parent.rmdir()
@@ -201,7 +201,7 @@ class Run:
 
 
 def _key_of(folder: Path) -> str | None:
-    key: str | None = _read_object(folder / _KEY_FILE).get("key")
+    key: str | None = _read_object(folder / KEY_FILE).get("key")
     return key
 
 

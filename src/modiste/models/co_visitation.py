@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, in_units, purchase_units
 
 # Pairs of a block of articles, before they are added up: 20 million of 16 bytes.
@@ -82,7 +83,7 @@ class CoVisitation:
     ) -> None:
         self.settings = settings or CoVisitationSettings()
         self.popularity = popularity or PopularitySettings()
-        self._neighbours = pl.DataFrame()
+        self._neighbours = SortedRows(pl.DataFrame(), "source")
 
     @property
     def neighbours(self) -> pl.DataFrame:
@@ -92,7 +93,11 @@ class CoVisitation:
         the target's power of popularity, in units of ``UNIT``), sorted by source and falling
         cosine.
         """
-        return self._neighbours
+        return self._neighbours.table
+
+    def neighbours_of(self, article: int) -> pl.DataFrame:
+        """The rows of :attr:`neighbours` of one article, as its source."""
+        return self._neighbours.join(pl.DataFrame({"source": [article]}))
 
     def fit(self, history: History) -> Self:
         """Count pairs and keep each article's nearest neighbours on sale."""
@@ -110,13 +115,14 @@ class CoVisitation:
         norms = buyers.select(
             "article", norm=1 / (pl.col("buyers") + settings.shrinkage).cast(pl.Float64).sqrt()
         )
-        self._neighbours = pl.concat(
+        neighbours = pl.concat(
             [_NO_NEIGHBOURS]
             + [
                 self._nearest(history, since, first, last, norms, factors)
                 for first, last in _blocks(buyers)
             ]
         )
+        self._neighbours = SortedRows(neighbours, "source")
         return self
 
     def _nearest(
@@ -162,7 +168,7 @@ class CoVisitation:
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
         scored = (
-            self._spoken_for(batch, self._neighbours)
+            self._spoken_for(batch)
             .group_by("customer", "target")
             .agg(pl.col("units").sum())
             .select("customer", article="target", score=pl.col("units") * UNIT * UNIT)
@@ -177,12 +183,12 @@ class CoVisitation:
         Columns ``customer`` and ``source`` (int32), the article bought, and ``score`` (float64), of
         those that add anything, the most first: a customer's add up to what it is recommended by.
         """
-        own = self._spoken_for(batch, self._neighbours.filter(pl.col("target") == article))
+        own = self._spoken_for(batch).filter(pl.col("target") == article)
         return own.select("customer", "source", score=pl.col("units") * UNIT * UNIT).sort(
             "customer", "score", "source", descending=[False, True, False]
         )
 
-    def _spoken_for(self, batch: CustomerBatch, neighbours: pl.DataFrame) -> pl.DataFrame:
+    def _spoken_for(self, batch: CustomerBatch) -> pl.DataFrame:
         """Of the latest purchases and their neighbours: ``source``, ``target`` and ``units``."""
         bought = (
             purchase_units(batch, self.settings.purchase_decay)
@@ -190,22 +196,22 @@ class CoVisitation:
             .group_by("customer", maintain_order=True)
             .head(self.settings.recent_articles)
         )
-        return bought.join(
-            neighbours, left_on="article", right_on="source", suffix="_similar"
-        ).select(
+        own = bought.rename({"article": "source", "units": "units_bought"})
+        return self._neighbours.join(own).select(
             "customer",
             "target",
-            source="article",
-            units=pl.col("units") * pl.col("units_similar"),
+            "source",
+            units=pl.col("units_bought") * pl.col("units"),
         )
 
     def save(self, folder: Path) -> None:
         """Write the neighbours."""
-        self._neighbours.write_parquet(folder / "neighbours.parquet")
+        self._neighbours.table.write_parquet(folder / "neighbours.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._neighbours = pl.read_parquet(folder / "neighbours.parquet")
+        neighbours = pl.read_parquet(folder / "neighbours.parquet")
+        self._neighbours = SortedRows(neighbours, "source")
         return self
 
 

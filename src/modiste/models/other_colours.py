@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, purchase_units
 
 
@@ -50,35 +51,38 @@ class OtherColours:
     ) -> None:
         self.settings = settings or OtherColoursSettings()
         self.popularity = popularity or PopularitySettings()
-        self._products = pl.DataFrame()
-        self._colours = pl.DataFrame()
+        self._products = SortedRows(pl.DataFrame(), "article")
+        self._colours = SortedRows(pl.DataFrame(), "product")
 
     def fit(self, history: History) -> Self:
         """Group the articles by product and take the popularity of those on sale."""
-        self._products = (
+        products = (
             history.articles.select("article", product="product_code")
             .drop_nulls()
             .with_columns(pl.col("product").rank("dense").cast(pl.Int32))
         )
         popularity = article_popularity(history, self.popularity)
-        self._colours = self._products.join(popularity, on="article", maintain_order="left").select(
+        colours = products.join(popularity, on="article", maintain_order="left").select(
             "article",
             "product",
             factor=pl.col("popularity").pow(self.settings.popularity_power),
         )
+        return self._use(products, colours)
+
+    def _use(self, products: pl.DataFrame, colours: pl.DataFrame) -> Self:
+        self._products = SortedRows(products, "article")
+        self._colours = SortedRows(colours.sort("product", "article"), "product")
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` other colours for each customer."""
         bought = purchase_units(batch, self.settings.purchase_decay)
         products = (
-            bought.join(self._products, on="article")
-            .group_by("customer", "product")
-            .agg(pl.col("units").sum())
+            self._products.join(bought).group_by("customer", "product").agg(pl.col("units").sum())
         )
         in_other_colours = pl.col("units") - pl.col("units_own").fill_null(0)
         scored = (
-            products.join(self._colours, on="product")
+            self._colours.join(products)
             .join(bought, on=["customer", "article"], how="left", suffix="_own")
             .with_columns(units=in_other_colours)
             .filter(pl.col("units") > 0)
@@ -88,11 +92,12 @@ class OtherColours:
 
     def save(self, folder: Path) -> None:
         """Write the products and their colours on sale."""
-        self._products.write_parquet(folder / "products.parquet")
-        self._colours.write_parquet(folder / "colours.parquet")
+        self._products.table.write_parquet(folder / "products.parquet")
+        self._colours.table.write_parquet(folder / "colours.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._products = pl.read_parquet(folder / "products.parquet")
-        self._colours = pl.read_parquet(folder / "colours.parquet")
-        return self
+        return self._use(
+            pl.read_parquet(folder / "products.parquet"),
+            pl.read_parquet(folder / "colours.parquet"),
+        )

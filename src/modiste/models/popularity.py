@@ -100,6 +100,7 @@ class Popularity:
     def __init__(self, settings: PopularitySettings | None = None) -> None:
         self.settings = settings or PopularitySettings()
         self._popularity = pl.DataFrame()
+        self._best = pl.DataFrame()
 
     @property
     def article_scores(self) -> pl.DataFrame:
@@ -108,13 +109,18 @@ class Popularity:
 
     def fit(self, history: History) -> Self:
         """Count the purchases of the last days."""
-        self._popularity = article_popularity(history, self.settings)
+        return self._use(article_popularity(history, self.settings))
+
+    def _use(self, popularity: pl.DataFrame) -> Self:
+        self._popularity = popularity
+        self._best = self.article_scores.sort("score", "article", descending=[True, False])
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` most popular articles for each customer."""
-        best = self.article_scores.sort("score", "article", descending=[True, False])
-        return rank_by_score(batch.customers.select("customer").join(best.head(k), how="cross"), k)
+        return rank_by_score(
+            batch.customers.select("customer").join(self._best.head(k), how="cross"), k
+        )
 
     def save(self, folder: Path) -> None:
         """Write the articles' popularity."""
@@ -122,8 +128,7 @@ class Popularity:
 
     def load(self, folder: Path) -> Self:
         """Read it back."""
-        self._popularity = pl.read_parquet(folder / "popularity.parquet")
-        return self
+        return self._use(pl.read_parquet(folder / "popularity.parquet"))
 
 
 def recent_baskets(partition: Partition, since: date) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.popularity import PopularitySettings, article_popularity, recent_baskets
+from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import decay, in_units
 
 
@@ -48,7 +49,7 @@ class PopularityByAge:
     ) -> None:
         self.settings = settings or PopularityByAgeSettings()
         self.popularity = popularity or PopularitySettings()
-        self._popularity = pl.DataFrame()
+        self._lists = SortedRows(pl.DataFrame(), "band")
 
     def fit(self, history: History) -> Self:
         """Count the sales of the last days in each band."""
@@ -71,7 +72,7 @@ class PopularityByAge:
             .with_columns(own=pl.col("units") / pl.col("units").max().over("band"))
         )
         bands = by_band.select("band").unique()
-        self._popularity = (
+        lists = (
             bands.join(overall, how="cross")
             .join(by_band.select("band", "article", "own"), on=["band", "article"], how="left")
             .select(
@@ -83,24 +84,25 @@ class PopularityByAge:
             .vstack(overall.select(_UNKNOWN.alias("band"), "article", score="popularity"))
             .sort("band", "score", "article", descending=[False, True, False])
         )
+        self._lists = SortedRows(lists, "band")
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` best sellers of each customer's band."""
-        known = self._popularity["band"].unique().implode()
+        known = self._lists.table["band"].unique().implode()
         bands = batch.customers.select(
             "customer", band=_band(self.settings.band_starts)
         ).with_columns(pl.when(pl.col("band").is_in(known)).then("band").otherwise(_UNKNOWN))
-        best = self._popularity.group_by("band", maintain_order=True).head(k)
-        return rank_by_score(bands.join(best, on="band").drop("band"), k)
+        return rank_by_score(self._lists.join(bands, most=k).drop("band"), k)
 
     def save(self, folder: Path) -> None:
         """Write each band's popularity."""
-        self._popularity.write_parquet(folder / "popularity_by_age.parquet")
+        self._lists.table.write_parquet(folder / "popularity_by_age.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read it back."""
-        self._popularity = pl.read_parquet(folder / "popularity_by_age.parquet")
+        lists = pl.read_parquet(folder / "popularity_by_age.parquet")
+        self._lists = SortedRows(lists, "band")
         return self
 
 

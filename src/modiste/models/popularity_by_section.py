@@ -16,6 +16,7 @@ from modiste.data.dataset import CustomerBatch, History
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, in_units, purchase_units
 
 
@@ -58,6 +59,9 @@ class PopularityBySection:
         self.popularity = popularity or PopularitySettings()
         self._articles = pl.DataFrame()
         self._shares = pl.DataFrame()
+        self._best = pl.DataFrame()
+        self._best_of_section = SortedRows(pl.DataFrame(), "section")
+        self._section_of = SortedRows(pl.DataFrame(), "article")
 
     def fit(self, history: History) -> Self:
         """Take the popularity of articles and of whole sections."""
@@ -65,15 +69,29 @@ class PopularityBySection:
             "article", section=pl.col(self.settings.column).rank("dense").cast(pl.Int32)
         )
         popularity = article_popularity(history, self.popularity)
-        self._articles = sections.join(popularity, on="article", how="left").sort("article")
-        self._shares = (
-            self._articles.drop_nulls()
+        articles = sections.join(popularity, on="article", how="left").sort("article")
+        shares = (
+            articles.drop_nulls()
             .group_by("section")
             .agg(in_units(pl.col("popularity")).sum().alias("units"))
             .select("section", share=pl.col("units") / pl.col("units").sum())
             .filter(pl.col("share") > 0)
             .sort("section")
         )
+        return self._use(articles, shares)
+
+    def _use(self, articles: pl.DataFrame, shares: pl.DataFrame) -> Self:
+        self._articles, self._shares = articles, shares
+        self._best = (
+            articles.drop_nulls()
+            .sort("popularity", "article", descending=[True, False])
+            .select("section", "article", "popularity")
+        )
+        self._best_of_section = SortedRows(
+            self._best.sort("section", maintain_order=True), "section"
+        )
+        sections = articles.select("article", "section").join(shares, on="section")
+        self._section_of = SortedRows(sections.sort("article"), "article")
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
@@ -84,32 +102,24 @@ class PopularityBySection:
         """
         smoothing = self.settings.smoothing
         tastes = (
-            purchase_units(batch, self.settings.purchase_decay)
-            .join(self._articles.select("article", "section"), on="article")
-            .join(self._shares, on="section")
+            self._section_of.join(purchase_units(batch, self.settings.purchase_decay))
             .group_by("customer", "section", "share")
             .agg(pl.col("units").sum())
         )
         totals = tastes.group_by("customer").agg(total=pl.col("units").sum() * UNIT)
-        best = (
-            self._articles.drop_nulls()
-            .sort("popularity", "article", descending=[True, False])
-            .select("section", "article", "popularity")
-        )
         bought = tastes.join(totals, on="customer").select(
             "customer",
             "section",
             lift=(pl.col("units") * UNIT + smoothing * pl.col("share"))
             / ((pl.col("total") + smoothing) * pl.col("share")),
         )
-        per_section = best.group_by("section", maintain_order=True).head(k)
-        in_bought = bought.join(per_section, on="section").select(
+        in_bought = self._best_of_section.join(bought, most=k).select(
             "customer", "article", score=pl.col("popularity") * pl.col("lift")
         )
         elsewhere = (
             batch.customers.select("customer")
             .join(totals, on="customer", how="left")
-            .join(best.head(k), how="cross")
+            .join(self._best.head(k), how="cross")
             .join(bought.select("customer", "section"), on=["customer", "section"], how="anti")
             .select(
                 "customer",
@@ -126,6 +136,6 @@ class PopularityBySection:
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._articles = pl.read_parquet(folder / "articles.parquet")
-        self._shares = pl.read_parquet(folder / "shares.parquet")
-        return self
+        return self._use(
+            pl.read_parquet(folder / "articles.parquet"), pl.read_parquet(folder / "shares.parquet")
+        )

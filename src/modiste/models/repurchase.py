@@ -18,6 +18,7 @@ from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.evaluation.protocol import rank_by_score
 from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
+from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, purchase_units
 
 
@@ -66,37 +67,37 @@ class Repurchase:
     ) -> None:
         self.settings = settings or RepurchaseSettings()
         self.popularity = popularity or PopularitySettings()
-        self._factors = pl.DataFrame()
+        self._factors = SortedRows(pl.DataFrame(), "article")
 
     def fit(self, history: History) -> Self:
         """Take popularity and repeat rate of the articles on sale."""
         settings = self.settings
         popularity = article_popularity(history, self.popularity)
-        self._factors = popularity.join(
+        factors = popularity.join(
             repeat_rates(history, settings), on="article", how="left", maintain_order="left"
         ).select(
             "article",
             factor=pl.col("popularity").pow(settings.popularity_power)
             * pl.col("rate").fill_null(1.0),
         )
+        self._factors = SortedRows(factors, "article")
         return self
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` of each customer's own articles."""
-        scored = (
-            purchase_units(batch, self.settings.purchase_decay)
-            .join(self._factors, on="article")
-            .select("customer", "article", score=pl.col("units") * UNIT * pl.col("factor"))
+        scored = self._factors.join(purchase_units(batch, self.settings.purchase_decay)).select(
+            "customer", "article", score=pl.col("units") * UNIT * pl.col("factor")
         )
         return rank_by_score(scored, k)
 
     def save(self, folder: Path) -> None:
         """Write the articles' factors."""
-        self._factors.write_parquet(folder / "factors.parquet")
+        self._factors.table.write_parquet(folder / "factors.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._factors = pl.read_parquet(folder / "factors.parquet")
+        factors = pl.read_parquet(folder / "factors.parquet")
+        self._factors = SortedRows(factors, "article")
         return self
 
 

@@ -29,10 +29,10 @@ from modiste.models.popularity_by_section import PopularityBySection
 from modiste.ranking.ensemble import comparable
 from modiste.ranking.features.articles import ATTRIBUTES
 from modiste.ranking.features.similarity import SimilarityFeatures
-from modiste.ranking.hybrid import Hybrid
+from modiste.ranking.hybrid import Hybrid, bought_pairs
 from modiste.ranking.protocol import ExplainsScores, Ranker, SharesAttention
 from modiste.ranking.rows import Feature
-from modiste.ranking.rules import RuleName, rules_against
+from modiste.ranking.rules import ArticleRules, RuleName, rules_against
 from modiste.ranking.scorers import blend_parts
 
 # From the closest relation of a purchase to an article to the loosest.
@@ -376,6 +376,8 @@ class ExplainedCustomer:
         ``schema.PREPARED_ARTICLES``; row number = code.
     k
         Articles that are shown.
+    rules, bought
+        As for :meth:`~modiste.ranking.hybrid.Hybrid.recommend`.
 
     Attributes
     ----------
@@ -384,7 +386,13 @@ class ExplainedCustomer:
     """
 
     def __init__(
-        self, hybrid: Hybrid, batch: CustomerBatch, articles: pl.DataFrame, k: int = 12
+        self,
+        hybrid: Hybrid,
+        batch: CustomerBatch,
+        articles: pl.DataFrame,
+        k: int = 12,
+        rules: ArticleRules | None = None,
+        bought: pl.DataFrame | None = None,
     ) -> None:
         if batch.customers.height != 1:
             raise ValueError(f"one customer is explained at a time, not {batch.customers.height}")
@@ -394,7 +402,9 @@ class ExplainedCustomer:
         self._comparable = comparable(self._raw, hybrid.weighted)
         self._combined = hybrid.combined(self._comparable)
         self._order = rank_by_score(self._combined, max(self._rows.height, 1))
-        self.shown = hybrid.first(batch, self._combined, k)
+        self._article_rules = rules or hybrid.article_rules
+        self._bought = bought_pairs(batch) if bought is None else bought
+        self.shown = hybrid.first(batch, self._combined, k, rules, self._bought)
 
     @property
     def as_of(self) -> date:
@@ -532,13 +542,14 @@ class ExplainedCustomer:
 
     def _rules(self, article: int) -> tuple[tuple[RuleName, ...], float]:
         """The rules that keep an article away, and its factor."""
-        worked_out = self._hybrid.article_rules
+        worked_out = self._article_rules
         if worked_out is None:
             return (), 1.0
         shown = article in self.shown["article"]
-        bought = self._batch.interactions.select("customer", "article").unique(maintain_order=True)
         against = (
-            [] if shown else rules_against(self._combined, worked_out, self.k, article, bought)
+            []
+            if shown
+            else rules_against(self._combined, worked_out, self.k, article, self._bought)
         )
         return tuple(against), worked_out.factor_of(article)
 

@@ -110,18 +110,39 @@ class Hybrid:
         self.generator.fit(history)
         self.builder.fit(history)
         self._article_rules = (
-            article_rules(self.rules, history.articles, _latest_sales(history), history.as_of)
+            article_rules(self.rules, history.articles, latest_sales(history), history.as_of)
             if self.rules.in_force
             else None
         )
         return self
 
-    def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
-        """The ``k`` candidates with the highest weighted sum of scores that the rules allow."""
+    def recommend(
+        self,
+        batch: CustomerBatch,
+        k: int,
+        rules: ArticleRules | None = None,
+        bought: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """The ``k`` candidates with the highest weighted sum of scores that rules allow.
+
+        Parameters
+        ----------
+        batch
+            Any customers.
+        k
+            Recommendations a customer.
+        rules
+            Instead of the hybrid's own; None: those.
+        bought
+            What counts as bought for the rules: ``customer`` and ``article``, a pair once. None:
+            all that the batch holds.
+        """
         found = []
         for block in blocks(batch):
             scored = comparable(self.scores_in_cascade(block, self.rows(block)), self.weighted)
-            found.append(self.first(block, self.combined(scored), k).select(list(RECOMMENDATIONS)))
+            first = self.first(block, self.combined(scored), k, rules, bought)
+            found.append(first.select(list(RECOMMENDATIONS)))
+
         return pl.concat(found)
 
     def orders(self, batch: CustomerBatch, scores: pl.DataFrame, k: int) -> dict[str, pl.DataFrame]:
@@ -163,7 +184,7 @@ class Hybrid:
         """
         if self._article_rules is None:
             return NO_CHANGES
-        return rule_changes(self._in_cascade(scores), self._article_rules, k, _bought(batch))
+        return rule_changes(self._in_cascade(scores), self._article_rules, k, bought_pairs(batch))
 
     def _in_cascade(self, scores: pl.DataFrame) -> pl.DataFrame:
         """As :meth:`combined`, of all scorers' scores: without those that were not asked for."""
@@ -299,19 +320,30 @@ class Hybrid:
         }
         return scored.select("customer", "article", score=combine(scored, weights).exp())
 
-    def first(self, batch: CustomerBatch, scored: pl.DataFrame, k: int) -> pl.DataFrame:
-        """The first ``k`` of each customer by :meth:`combined` scores, by the rules if any."""
-        if self._article_rules is None:
+    def first(
+        self,
+        batch: CustomerBatch,
+        scored: pl.DataFrame,
+        k: int,
+        rules: ArticleRules | None = None,
+        bought: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """The first ``k`` of each customer by :meth:`combined` scores, by the rules if any.
+
+        ``rules`` and ``bought`` are those of :meth:`recommend`.
+        """
+        rules = rules or self._article_rules
+        if rules is None:
             return rank_by_score(scored, k)
-        bought = _bought(batch)
-        kept = apply_rules(scored, self._article_rules, k, bought)
+        bought = bought_pairs(batch) if bought is None else bought
+        kept = apply_rules(scored, rules, k, bought)
         popularity = self.generator.sources[POPULARITY]
         assert isinstance(popularity, Popularity)
         return fill_up(
             kept,
             popularity.article_scores,
             batch.customers["customer"],
-            self._article_rules,
+            rules,
             k,
             bought,
         )
@@ -322,7 +354,8 @@ def holds_hybrid(folder: Path) -> bool:
     return (folder / _SETTINGS).is_file()
 
 
-def _bought(batch: CustomerBatch) -> pl.DataFrame:
+def bought_pairs(batch: CustomerBatch) -> pl.DataFrame:
+    """What counts as bought for rules: ``customer`` and ``article``, a pair once."""
     return batch.interactions.select("customer", "article").unique(maintain_order=True)
 
 
@@ -336,8 +369,13 @@ def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:
     return scored.select("customer", "article", score=scorer)
 
 
-def _latest_sales(history: History) -> pl.DataFrame:
-    """Of every article sold: ``article``, ``last_sale`` and ``price``, the mean of that day."""
+def latest_sales(history: History) -> pl.DataFrame:
+    """What rules ask of sales: of every article sold its last day and that day's mean price.
+
+    Returns
+    -------
+    Columns ``article``, ``last_sale`` (date) and ``price`` (float64, null where not known).
+    """
     return (
         history.collect(_prices_of_last_day, label="latest prices of articles")
         .filter(pl.col("last_sale") == pl.col("last_sale").max().over("article"))

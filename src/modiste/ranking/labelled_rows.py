@@ -67,7 +67,10 @@ def blocks(batch: CustomerBatch) -> Iterator[CustomerBatch]:
     One at least: a piece of no customers has rows with the columns of all others.
     """
     customers = batch.customers["customer"]
-    for first in range(0, max(len(customers), 1), _CUSTOMERS_IN_A_BLOCK):
+    if len(customers) <= _CUSTOMERS_IN_A_BLOCK:
+        yield batch
+        return
+    for first in range(0, len(customers), _CUSTOMERS_IN_A_BLOCK):
         yield batch.only(customers[first : first + _CUSTOMERS_IN_A_BLOCK])
 
 

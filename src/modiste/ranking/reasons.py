@@ -45,6 +45,7 @@ SEGMENTS: Mapping[str, str] = {
 RULES: Mapping[RuleName, str] = {
     "exclude_articles": "the shop never shows this article (rules.exclude_articles)",
     "exclude": "the shop does not show articles of this kind (rules.exclude)",
+    "only": "only articles of another kind are shown (rules.only)",
     "only_on_sale_days": "it has not been sold lately enough (rules.only_on_sale_days)",
     "price_ceiling": "it is too dear, or its price is not known (rules.price_ceiling)",
     "already_bought": "of what the rules say of articles bought before (rules.already_bought)",

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,7 @@ from modiste.models.columns import ArticleColumn
 RuleName = Literal[
     "exclude_articles",
     "exclude",
+    "only",
     "only_on_sale_days",
     "price_ceiling",
     "already_bought",
@@ -61,6 +62,13 @@ class Rules(BaseModel):
         description=(
             "Values by column of the articles that are never shown, such as "
             "section_name: [Mens Underwear]."
+        ),
+    )
+    only: dict[ArticleColumn, tuple[str, ...]] = Field(
+        default={},
+        description=(
+            "Values by column of the articles that alone are shown, such as "
+            "section_name: [Womens Everyday Basics]; of every column named one of its values."
         ),
     )
     only_on_sale_days: Annotated[int, Field(ge=1)] | None = Field(
@@ -104,6 +112,61 @@ class Rules(BaseModel):
         """Names of those that are set, in the order of ``RULES``."""
         none = Rules()
         return [name for name in RULES if getattr(self, name) != getattr(none, name)]
+
+    def beside(self, others: Rules) -> Rules:
+        """These rules and others as one: what may be shown is what both allow.
+
+        Boosts are multiplied; of two figures the stricter one is in force.
+
+        Raises
+        ------
+        ConfigError
+            When one drops what was bought before, and the other shows nothing else.
+        """
+        bought = {self.already_bought, others.already_bought} - {"keep"}
+        if len(bought) > 1:
+            raise ConfigError(
+                "rules.already_bought: one rule drops what was bought before and another shows "
+                "only that: leave one out"
+            )
+        both = (self, others)
+        return Rules(
+            exclude_articles=tuple(dict.fromkeys(self.exclude_articles + others.exclude_articles)),
+            exclude={
+                column: self.exclude.get(column, ()) + others.exclude.get(column, ())
+                for column in self.exclude | others.exclude
+            },
+            only={
+                column: tuple(
+                    value
+                    for value in self.only.get(column, others.only.get(column, ()))
+                    if value in others.only.get(column, (value,))
+                )
+                for column in self.only | others.only
+            },
+            only_on_sale_days=_stricter(self.only_on_sale_days, others.only_on_sale_days),
+            price_ceiling=_stricter(self.price_ceiling, others.price_ceiling),
+            already_bought=bought.pop() if bought else "keep",
+            boost={
+                column: _multiplied(self.boost.get(column, {}), others.boost.get(column, {}))
+                for column in self.boost | others.boost
+            },
+            at_most={
+                column: min(rules.at_most[column] for rules in both if column in rules.at_most)
+                for column in self.at_most | others.at_most
+            },
+        )
+
+
+_Figure = TypeVar("_Figure", int, float)
+
+
+def _stricter(one: _Figure | None, other: _Figure | None) -> _Figure | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _multiplied(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {value: one.get(value, 1.0) * other.get(value, 1.0) for value in {**one, **other}}
 
 
 @dataclass(frozen=True)
@@ -189,7 +252,11 @@ def article_rules(
     """
     known = articles["article_id"]
     _check_values("exclude_articles", "article_id", rules.exclude_articles, known)
-    for rule, by_column in (("exclude", rules.exclude), ("boost", rules.boost)):
+    for rule, by_column in (
+        ("exclude", rules.exclude),
+        ("only", rules.only),
+        ("boost", rules.boost),
+    ):
         for column, values in by_column.items():
             _check_values(f"{rule}.{column}", column, list(values), articles[column])
     for column in rules.at_most:
@@ -224,6 +291,11 @@ def _forbidding(rules: Rules, as_of: date) -> dict[str, pl.Expr]:
         found["exclude"] = pl.any_horizontal(
             pl.col(column).is_in(list(values)).fill_null(value=False)
             for column, values in rules.exclude.items()
+        )
+    if rules.only:
+        found["only"] = ~pl.all_horizontal(
+            pl.col(column).is_in(list(values)).fill_null(value=False)
+            for column, values in rules.only.items()
         )
     if rules.only_on_sale_days is not None:
         since = as_of - timedelta(days=rules.only_on_sale_days)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
+from modiste.ranking.features.matches import ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
 GROUP = "affinity"
@@ -59,7 +61,7 @@ class AffinityFeatures:
     """
 
     def __init__(self) -> None:
-        self._values = pl.DataFrame()
+        self._values = ArticleCodes(pl.DataFrame())
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -68,68 +70,59 @@ class AffinityFeatures:
 
     def fit(self, history: History) -> Self:
         """Number the values of the articles' attributes."""
-        self._values = history.articles.select(
-            "article",
-            *[
-                pl.col(column).rank("dense").cast(pl.Int32).alias(column)
-                for column in (_PRODUCT, *_TASTES)
-            ],
+        self._values = ArticleCodes(
+            history.articles.select(
+                "article",
+                *[
+                    pl.col(column).rank("dense").cast(pl.Int32).alias(column)
+                    for column in (_PRODUCT, *_TASTES)
+                ],
+            )
         )
         return self
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the features of the pairs."""
-        now = pl.lit(batch.as_of)
-        last = days_since(pl.col("t_dat").max(), now)
-        bought = batch.interactions.join(self._values, on="article", how="left")
-        own = bought.group_by("customer", "article").agg(
-            times_bought=pl.len().cast(pl.Float32), days_since_bought=last
+        bought = batch.interactions
+        customer = rows_of_customers(batch, bought["customer"])
+        of_customer = rows_of_customers(batch, candidates["customer"])
+        article, of_article = bought["article"].to_numpy(), candidates["article"].to_numpy()
+        days = (
+            bought.select(days_since(pl.col("t_dat"), pl.lit(batch.as_of))).to_series().to_numpy()
         )
-        value_of = {column: f"_{column}" for column in self._values.columns if column != "article"}
-        rows = candidates.join(
-            self._values.rename(value_of), on="article", how="left", maintain_order="left"
-        ).join(own, on=["customer", "article"], how="left", maintain_order="left")
-        product = bought.group_by("customer", pl.col(_PRODUCT).alias(f"_{_PRODUCT}")).agg(
-            product_times_bought=pl.len().cast(pl.Float32), days_since_product=last
-        )
-        rows = rows.join(
-            product, on=["customer", f"_{_PRODUCT}"], how="left", maintain_order="left"
-        )
-        totals = bought.group_by("customer").agg(total=pl.len().cast(pl.Float32))
-        for column in _TASTES:
-            latest = {f"days_since_{column}": last} if column in _LATEST else {}
-            taste = (
-                bought.group_by("customer", pl.col(column).alias(f"_{column}"))
-                .agg(n=pl.len().cast(pl.Float32), **latest)
-                .join(totals, on="customer")
-                .select(
-                    "customer",
-                    f"_{column}",
-                    (pl.col("n") / pl.col("total")).alias(f"share_of_{column}"),
-                    *latest,
-                )
-            )
-            rows = rows.join(
-                taste, on=["customer", f"_{column}"], how="left", maintain_order="left"
-            )
-        any_bought = pl.col("purchases").is_not_null()
-        counts = [
-            "times_bought",
-            "product_times_bought",
-            *(f"share_of_{column}" for column in _TASTES),
-        ]
-        return rows.drop(value_of.values()).with_columns(
-            # Of who bought something, nothing of this kind is known to be none.
-            *[pl.when(any_bought).then(pl.col(name).fill_null(0)).alias(name) for name in counts],
+        total = np.bincount(customer, minlength=batch.customers.height)[of_customer]
+        total = np.where(total, total, np.nan).astype(np.float32)
+
+        own = Matches(customer, article, of_customer, of_article)
+        codes = self._values.codes
+        same = {
+            column: Matches(customer, of_all[article], of_customer, of_all[of_article])
+            for column, of_all in codes.items()
+        }
+        # Of who bought something, nothing of this kind is known to be none.
+        nothing = np.isnan(total)
+        added = {
+            "times_bought": np.where(nothing, np.nan, own.count()),
+            "days_since_bought": own.least(days),
+            "product_times_bought": np.where(nothing, np.nan, same[_PRODUCT].count()),
+            "days_since_product": same[_PRODUCT].least(days),
+            **{f"share_of_{column}": same[column].count() / total for column in _TASTES},
+            **{f"days_since_{column}": same[column].least(days) for column in _LATEST},
+        }
+        return candidates.with_columns(
+            *[
+                pl.Series(name, values, pl.Float32, nan_to_null=True)
+                for name, values in added.items()
+            ],
             price_to_habit=pl.col("price") / pl.col("mean_price"),
             age_to_buyers=pl.col("customer_age") - pl.col("buyer_age"),
         )
 
     def save(self, folder: Path) -> None:
         """Write the numbered attributes."""
-        self._values.write_parquet(folder / "values.parquet")
+        self._values.table.write_parquet(folder / "values.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._values = pl.read_parquet(folder / "values.parquet")
+        self._values = ArticleCodes(pl.read_parquet(folder / "values.parquet"))
         return self

@@ -14,6 +14,7 @@ import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
+from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
 GROUP = "visit"
@@ -85,7 +86,7 @@ class VisitFeatures:
     """
 
     def __init__(self) -> None:
-        self._values = pl.DataFrame()
+        self._values = ArticleCodes(pl.DataFrame())
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -94,46 +95,46 @@ class VisitFeatures:
 
     def fit(self, history: History) -> Self:
         """Number the values of the articles' attributes."""
-        self._values = history.articles.select(
-            "article", *[pl.col(column).rank("dense").cast(pl.Int32) for column in _SHARES]
+        self._values = ArticleCodes(
+            history.articles.select(
+                "article", *[pl.col(column).rank("dense").cast(pl.Int32) for column in _SHARES]
+            )
         )
         return self
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the features of the last visits, and of the pairs."""
-        value_of = {column: f"_{column}" for column in _SHARES}
+        codes = self._values.codes
+        of_article = candidates["article"].to_numpy()
         bought = self._purchases(batch)
-        last = bought.filter(pl.col("t_dat") == pl.col("t_dat").max().over("customer"))
-        rows = candidates.join(
-            self._values.rename(value_of), on="article", how="left", maintain_order="left"
-        )
+        product = pl.Series(f"_{_PRODUCT}", codes[_PRODUCT][of_article])
+        rows = candidates.with_columns(product)
         for keys, values in (
-            (["customer"], _of_visit(last)),
             (["customer"], _of_customer(bought)),
             (["customer", "article"], _of_last_purchase(bought, "article", _LAST_BOUGHT)),
-            (
-                ["customer", f"_{_PRODUCT}"],
-                _of_last_purchase(bought, _PRODUCT, _LAST_PRODUCT).rename(value_of, strict=False),
-            ),
+            (["customer", product.name], _of_last_purchase(bought, product.name, _LAST_PRODUCT)),
         ):
             rows = rows.join(values, on=keys, how="left", maintain_order="left")
-        articles = pl.col("visit_articles")
-        for column, value in value_of.items():
-            shared = last.group_by("customer", pl.col(column).alias(value)).agg(
-                pl.len().cast(pl.Float32).alias(_share_of(column))
+        last = bought.filter("last")
+        article = last["article"].to_numpy()
+        customer = rows_of_customers(batch, last["customer"])
+        of_customer = rows_of_customers(batch, candidates["customer"])
+        # Null for who never bought: of who bought, nothing of this kind is known to be none.
+        visited = rows["visit_articles"].to_numpy()
+        shares = [
+            pl.Series(
+                _share_of(column),
+                Matches(customer, of_all[article], of_customer, of_all[of_article]).count()
+                / visited,
+                nan_to_null=True,
             )
-            rows = rows.join(
-                shared, on=["customer", value], how="left", maintain_order="left"
-            ).with_columns(
-                # Of who bought something, nothing of this kind is known to be none.
-                pl.when(articles.is_not_null()).then(
-                    pl.col(_share_of(column)).fill_null(0) / articles
-                )
-            )
+            for column, of_all in codes.items()
+        ]
         return rows.with_columns(
+            *shares,
             price_to_visit=pl.col("price") / pl.col("visit_price"),
             price_to_paid=pl.col("price") / pl.col("price_to_paid"),
-        ).drop(*value_of.values(), "visit_price")
+        ).drop(product.name, "visit_price")
 
     def _purchases(self, batch: CustomerBatch) -> pl.DataFrame:
         """The customers' purchases, a row for each (customer, article, day), in that order."""
@@ -147,43 +148,43 @@ class VisitFeatures:
             )
             .sort("customer", "article", "t_dat")
         )
+        article = pieces["article"].to_numpy()
+        codes = self._values.codes
         day = ["customer", "t_dat"]
-        return pieces.join(
-            self._values, on="article", how="left", maintain_order="left"
+        return pieces.with_columns(
+            pl.Series(f"_{_PRODUCT}", codes[_PRODUCT][article]),
+            pl.Series(f"_{_TYPE}", codes[_TYPE][article]),
         ).with_columns(
             days=days_since(pl.col("t_dat"), pl.lit(batch.as_of)),
             articles=pl.len().over(day),
-            colours=pl.len().over(*day, _PRODUCT),
-            of_type=pl.len().over(*day, _TYPE),
+            colours=pl.len().over(*day, f"_{_PRODUCT}"),
+            of_type=pl.len().over(*day, f"_{_TYPE}"),
+            last=pl.col("t_dat") == pl.col("t_dat").max().over("customer"),
         )
 
     def save(self, folder: Path) -> None:
         """Write the numbered attributes."""
-        self._values.write_parquet(folder / "values.parquet")
+        self._values.table.write_parquet(folder / "values.parquet")
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._values = pl.read_parquet(folder / "values.parquet")
+        self._values = ArticleCodes(pl.read_parquet(folder / "values.parquet"))
         return self
 
 
-def _of_visit(last: pl.DataFrame) -> pl.DataFrame:
-    """Of each customer's last visit; the order of its rows is that of the articles."""
-    return last.group_by("customer", maintain_order=True).agg(
-        visit_online=pl.col("online").mean().cast(pl.Float32),
-        visit_articles=pl.len().cast(pl.Float32),
-        visit_pieces=pl.col("pieces").sum().cast(pl.Float32),
-        visit_products=pl.col(_PRODUCT).n_unique().cast(pl.Float32),
-        visit_price=pl.col("paid").cast(pl.Float64).mean().cast(pl.Float32),
-    )
-
-
 def _of_customer(bought: pl.DataFrame) -> pl.DataFrame:
+    """Of each customer's last visit, and of all; the order of its rows is that of the articles."""
     days = pl.col("days").unique().sort()
-    return bought.group_by("customer").agg(
-        days.get(1, null_on_oob=True).alias("visit_before"),
-        (days <= _DAYS).sum().cast(pl.Float32).alias(f"visits_{_DAYS}d"),
+    last = pl.col("last")
+    return bought.group_by("customer", maintain_order=True).agg(
+        visit_online=pl.col("online").filter(last).mean().cast(pl.Float32),
+        visit_articles=last.sum().cast(pl.Float32),
+        visit_pieces=pl.col("pieces").filter(last).sum().cast(pl.Float32),
+        visit_products=pl.col(f"_{_PRODUCT}").filter(last).n_unique().cast(pl.Float32),
+        visit_price=pl.col("paid").cast(pl.Float64).filter(last).mean().cast(pl.Float32),
+        visit_before=days.get(1, null_on_oob=True),
         bought_again=(pl.len() - pl.col("article").n_unique()).cast(pl.Float32),
+        **{f"visits_{_DAYS}d": (days <= _DAYS).sum().cast(pl.Float32)},
     )
 
 
@@ -205,7 +206,7 @@ def _of_last_purchase(bought: pl.DataFrame, key: str, wanted: Mapping[str, str])
         "product_colours": pl.col("colours").filter(last).first(),
     }
     return (
-        bought.filter(pl.col(key).is_not_null())
+        bought.filter(pl.col(key) != UNKNOWN)
         .group_by("customer", key)
         .agg(values[name].cast(pl.Float32).alias(name) for name in wanted)
     )

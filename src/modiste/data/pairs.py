@@ -1,0 +1,35 @@
+"""Two codes as one number, and rows found by it: what a join does, at a tenth of its fixed cost.
+
+A join of data frames costs a third of a millisecond before its first row. A live request makes
+dozens of them for one customer's few rows; bisection over flat arrays costs microseconds there, and
+for whole partitions as much as the join.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Codes are int32, so that the second one fits below this bit.
+_BITS = 32
+
+
+def pairs_of(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.int64]:
+    """Each pair of codes, 0 or more, as one number (int64) that sorts as the pair does."""
+    return (first.astype(np.int64) << _BITS) | second.astype(np.int64)
+
+
+def find(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number stands among distinct ascending ones.
+
+    Returns
+    -------
+    int64, shape of ``wanted``; -1 where it is not among them.
+    """
+    if not len(ascending):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    places = np.searchsorted(ascending, wanted)
+    places[places == len(ascending)] = 0
+    return np.where(ascending[places] == wanted, places, -1)

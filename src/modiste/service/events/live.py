@@ -1,0 +1,97 @@
+"""The store as the live events that answers count."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+from modiste.service.events.errors import EventStoreUnavailableError
+from modiste.service.events.event import can_be_id
+from modiste.service.events.store import EventStore, hash_of
+from modiste.service.live_events import LiveEvent, LiveEventsUnavailableError
+
+Found = TypeVar("Found")
+
+# By which the clocks of several services over one store may differ, and a commit may take.
+_OVERLAP = timedelta(minutes=10)
+
+_logger = logging.getLogger("modiste.service.events")
+
+
+class StoredLiveEvents:
+    """Live events of a store, and who was erased from it.
+
+    While the store cannot be read, it is asked again only every few seconds: answers from the
+    bundle shall not wait for it one by one.
+
+    Parameters
+    ----------
+    store
+        Of events. It has to be readable now: all who were erased are read at once, so that they are
+        known when it is not readable later.
+    retry_seconds
+        For which it is left alone after it could not be read.
+    failed
+        What is done beside the log when it cannot be read.
+
+    Raises
+    ------
+    EventStoreUnavailableError
+        When the store cannot be read.
+    """
+
+    def __init__(self, store: EventStore, retry_seconds: float, failed: Callable[[], None]) -> None:
+        self._store, self._retry_seconds, self._failed = store, retry_seconds, failed
+        self._ask_again_at = 0.0
+        self._erased: set[bytes] = set()
+        self._latest_erasure = datetime(1970, 1, 1, tzinfo=UTC) + _OVERLAP
+        self._learn_erasures()
+
+    def of_customer(self, customer_id: str, since: date) -> Sequence[LiveEvent]:
+        """A customer's events from a day (UTC) on, the earliest first; none of who is not known.
+
+        Raises
+        ------
+        LiveEventsUnavailableError
+            When the store cannot be read now.
+        """
+        if not can_be_id(customer_id):
+            return []
+        first = datetime.combine(since, datetime.min.time(), UTC)
+        return [
+            LiveEvent(each.article_id, each.kind, each.time, each.price, each.channel)
+            for each in self._read(lambda: self._store.of_customer(customer_id, first))
+        ]
+
+    def is_erased(self, customer_id: str) -> bool:
+        """Whether all that a bundle holds of a customer is to be taken for unknown.
+
+        While the store cannot be read: whether it was so when it could be read last.
+        """
+        if not can_be_id(customer_id):
+            return False
+        # That it cannot be read, whoever asks for the events is told.
+        with suppress(LiveEventsUnavailableError):
+            self._read(self._learn_erasures)
+        return hash_of(customer_id) in self._erased
+
+    def _learn_erasures(self) -> None:
+        """Read who was erased since this was done last, in any process."""
+        found = self._store.erasures(self._latest_erasure - _OVERLAP)
+        self._erased.update(found)
+        self._latest_erasure = max([self._latest_erasure, *found.values()])
+
+    def _read(self, read: Callable[[], Found]) -> Found:
+        if time.monotonic() < self._ask_again_at:
+            raise LiveEventsUnavailableError("the event store could not be read a moment ago")
+        try:
+            return read()
+        except EventStoreUnavailableError as error:
+            self._ask_again_at = time.monotonic() + self._retry_seconds
+            self._failed()
+            _logger.warning(str(error))
+            raise LiveEventsUnavailableError(str(error)) from error
