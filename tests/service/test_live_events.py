@@ -113,7 +113,7 @@ def test_features_are_the_same_offline_and_online(
                 online = earlier.hybrid.rows(visitors[code].batch)
                 assert online.equals(offline.filter(customer=code))
                 compared += 1
-                with_events += visitors[code].live_events > 0
+                with_events += bool(visitors[code].live_events)
     assert compared == MOMENTS * CUSTOMERS >= 1_000
     assert with_events > compared / 4
 
