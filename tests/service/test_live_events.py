@@ -9,6 +9,7 @@ import httpx2
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from hybrids import drawn_hybrid
 from modiste.data.dataset import CustomerBatch, Dataset
@@ -111,7 +112,7 @@ def test_features_are_the_same_offline_and_online(
             )
             for code in codes:
                 online = earlier.hybrid.rows(visitors[code].batch)
-                assert online.equals(offline.filter(customer=code))
+                assert_frame_equal(online, offline.filter(customer=code), check_exact=True)
                 compared += 1
                 with_events += bool(visitors[code].live_events)
     assert compared == MOMENTS * CUSTOMERS >= 1_000
