@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since, ratio
 from modiste.ranking.features.matches import ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -114,7 +114,7 @@ class AffinityFeatures:
                 pl.Series(name, values, pl.Float32, nan_to_null=True)
                 for name, values in added.items()
             ],
-            price_to_habit=pl.col("price") / pl.col("mean_price"),
+            price_to_habit=ratio(candidates["price"], candidates["mean_price"]),
             age_to_buyers=pl.col("customer_age") - pl.col("buyer_age"),
         )
 

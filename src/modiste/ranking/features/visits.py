@@ -13,7 +13,7 @@ from typing import Self
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since, ratio
 from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -132,8 +132,8 @@ class VisitFeatures:
         ]
         return rows.with_columns(
             *shares,
-            price_to_visit=pl.col("price") / pl.col("visit_price"),
-            price_to_paid=pl.col("price") / pl.col("price_to_paid"),
+            price_to_visit=ratio(rows["price"], rows["visit_price"]),
+            price_to_paid=ratio(rows["price"], rows["price_to_paid"]),
         ).drop(product.name, "visit_price")
 
     def _purchases(self, batch: CustomerBatch) -> pl.DataFrame:
