@@ -8,10 +8,11 @@ from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.candidates.settings import SEGMENTS, CandidateSettings, segment_of_customers
 from modiste.data.dataset import CustomerBatch, History
-from modiste.data.pairs import find, pairs_of
+from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
 from modiste.models.blend import RECOMMENDERS, Artifacts, BlendSettings, make_recommenders
 
@@ -149,26 +150,22 @@ def merge(proposals: Mapping[str, pl.DataFrame], limit: int) -> pl.DataFrame:
     Columns ``customer``, ``article`` and, for each source, its score (Float32) and rank (UInt16),
     null where it does not propose; sorted by customer and article.
     """
-    keyed = [
-        frame.select("customer", "article", "rank", source=pl.lit(place, pl.UInt8))
-        for place, frame in enumerate(proposals.values())
+    proposed = {
+        name: pairs_of(frame["customer"].to_numpy(), frame["article"].to_numpy())
+        for name, frame in proposals.items()
+    }
+    pairs = _best_ranked(
+        np.concatenate(list(proposed.values())),
+        np.concatenate([frame["rank"].to_numpy() for frame in proposals.values()]),
+        np.repeat(np.arange(len(proposals)), [len(own) for own in proposed.values()]),
+        limit,
+    )
+    columns = [
+        pl.Series(name, codes.astype(np.int32))
+        for name, codes in zip(("customer", "article"), codes_of(pairs), strict=True)
     ]
-    places = (
-        pl.concat(keyed)
-        .group_by("customer", "article")
-        .agg(pl.col("rank").min(), sources=pl.len(), source=pl.col("source").min())
-    )
-    order = ["customer", "rank", "sources", "source", "article"]
-    kept = (
-        places.sort(order, descending=[False, False, True, False, False])
-        .filter(pl.int_range(pl.len()).over("customer") < limit)
-        .select("customer", "article")
-        .sort("customer", "article")
-    )
-    pairs = pairs_of(kept["customer"].to_numpy(), kept["article"].to_numpy())
-    columns = []
     for name, frame in proposals.items():
-        row = find(pairs_of(frame["customer"].to_numpy(), frame["article"].to_numpy()), pairs)
+        row = find(proposed[name], pairs)
         scores = np.full(len(pairs), np.nan, dtype=np.float32)
         ranks = np.zeros(len(pairs), dtype=np.uint16)
         scores[row[row >= 0]] = frame["score"].to_numpy()[row >= 0]
@@ -178,4 +175,19 @@ def merge(proposals: Mapping[str, pl.DataFrame], limit: int) -> pl.DataFrame:
             pl.Series(score_of(name), scores, nan_to_null=True),
             ranked.set(ranked == 0, None),
         ]
-    return kept.hstack(columns)
+    return pl.DataFrame(columns)
+
+
+def _best_ranked(
+    pairs: NDArray[np.int64], ranks: NDArray[np.uint16], source: NDArray[np.int64], limit: int
+) -> NDArray[np.int64]:
+    """The pairs that :func:`merge` keeps, ascending, of all that sources propose."""
+    order = np.lexsort((ranks, pairs))
+    starts, sources = groups_of_sorted(pairs[order])
+    distinct, best = pairs[order][starts], ranks[order][starts]
+    first = np.minimum.reduceat(source[order], starts) if len(starts) else source
+    customer, article = codes_of(distinct)
+    order = np.lexsort((article, first, -sources, best, customer))
+    starts, sizes = groups_of_sorted(customer[order])
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    return np.sort(distinct[order[place < limit]])

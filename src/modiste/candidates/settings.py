@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.data.dataset import CustomerBatch
+from modiste.data.days import day_number
 from modiste.models.blend import RECOMMENDERS
 
 # Customers are asked different sources by how long ago they last bought.
@@ -91,25 +93,25 @@ class CandidateSettings(BaseModel):
 
 def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
     """Each customer's segment: ``customer`` and ``segment`` (an Enum of ``SEGMENTS``)."""
-    last = batch.transactions.group_by("customer").agg(pl.col("t_dat").max())
-    days = (pl.lit(batch.as_of) - pl.col("t_dat")).dt.total_days()
-    cold, lately, earlier = (pl.lit(name) for name in SEGMENTS)
-    return (
-        batch.customers.select("customer")
-        .join(last, on="customer", how="left", maintain_order="left")
-        .select(
-            "customer",
-            segment=pl.when(days.is_null())
-            .then(cold)
-            .when(days <= LATELY_DAYS)
-            .then(lately)
-            .otherwise(earlier)
-            .cast(pl.Enum(SEGMENTS)),
-        )
-    )
+    return batch.once("segments", lambda: _segment_of_customers(batch))
+
+
+def _segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
+    customers = batch.customers["customer"]
+    bought = batch.transactions["customer"].to_numpy()
+    # Sorted by day, a customer's last purchase is its last row.
+    after = np.searchsorted(bought, customers.to_numpy(), side="right")
+    cold = after == np.searchsorted(bought, customers.to_numpy())
+    days = day_number(batch.as_of) - batch.transactions["t_dat"].to_physical().to_numpy()
+    # One more, where nobody bought anything.
+    since = np.append(days, LATELY_DAYS)[after - 1]
+    segment = np.where(cold, 0, np.where(since <= LATELY_DAYS, 1, 2))
+    names = pl.Series("segment", SEGMENTS, dtype=pl.Enum(SEGMENTS))
+    return pl.DataFrame([customers, names.gather(segment)])
 
 
 def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
     """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
     segments = segment_of_customers(batch)
-    return rows.join(segments, on="customer", how="left", maintain_order="left")
+    row = np.searchsorted(segments["customer"].to_numpy(), rows["customer"].to_numpy())
+    return rows.with_columns(segments["segment"].gather(row))

@@ -11,16 +11,18 @@ one customer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
 
 from modiste.data.manifest import Manifest
+from modiste.data.pairs import groups_of_sorted
 from modiste.engine import Engine
 
 Result = TypeVar("Result")
@@ -76,15 +78,35 @@ class CustomerBatch:
     as_of: date
     customers: pl.DataFrame
     transactions: pl.DataFrame
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def interactions(self) -> pl.DataFrame:
         """Each (customer, article, day) once, however many pieces: the three columns, sorted."""
-        return (
-            self.transactions.select("customer", "article", "t_dat")
-            .unique()
-            .sort("customer", "article", "t_dat")
+        customer, article, day = (
+            self.transactions[name].to_physical().to_numpy()
+            for name in ("customer", "article", "t_dat")
         )
+        order = np.lexsort((day, article, customer))
+        starts, _ = groups_of_sorted(customer[order], article[order], day[order])
+        first = order[starts]
+        return pl.DataFrame(
+            [
+                pl.Series("customer", customer[first]),
+                pl.Series("article", article[first]),
+                pl.Series("t_dat", day[first]).cast(pl.Date),
+            ]
+        )
+
+    def once(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """What ``make`` gives, remembered under ``key`` as long as the batch is.
+
+        Sources that are asked about the same batch share what they make of it.
+        """
+        if key not in self._made:
+            self._made[key] = make()
+        made: Result = self._made[key]
+        return made
 
     def only(self, customers: pl.Series) -> CustomerBatch:
         """The same batch with only those of its customers whose code is in ``customers``."""

@@ -21,6 +21,11 @@ def pairs_of(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.int64]:
     return (first.astype(np.int64) << _BITS) | second.astype(np.int64)
 
 
+def codes_of(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and the second code of each pair: the reverse of :func:`pairs_of`."""
+    return pairs >> _BITS, pairs & ((1 << _BITS) - 1)
+
+
 def find(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each number stands among distinct ascending ones.
 
@@ -33,3 +38,21 @@ def find(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.
     places = np.searchsorted(ascending, wanted)
     places[places == len(ascending)] = 0
     return np.where(ascending[places] == wanted, places, -1)
+
+
+def groups_of_sorted(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each group of equal keys starts among sorted rows, and how many rows it has.
+
+    Parameters
+    ----------
+    keys
+        One array or several, of one length: equal rows are equal in all of them.
+    """
+    n = len(keys[0])
+    differs = np.ones(n, dtype=np.bool_)
+    if n:
+        differs[1:] = False
+        for key in keys:
+            differs[1:] |= key[1:] != key[:-1]
+    starts = np.flatnonzero(differs)
+    return starts, np.diff(starts, append=n)

@@ -35,6 +35,9 @@ def purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
 
     How many pieces were bought on a day does not count: it says little of what comes next.
     """
-    return batch.interactions.group_by("customer", "article", maintain_order=True).agg(
-        in_units(decay(batch.as_of, exponent)).sum().alias("units")
+    return batch.once(
+        ("purchase units", exponent),
+        lambda: batch.interactions.group_by("customer", "article", maintain_order=True).agg(
+            in_units(decay(batch.as_of, exponent)).sum().alias("units")
+        ),
     )

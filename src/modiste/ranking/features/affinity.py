@@ -114,7 +114,7 @@ class AffinityFeatures:
                 pl.Series(name, values, pl.Float32, nan_to_null=True)
                 for name, values in added.items()
             ],
-            price_to_habit=ratio("price", "mean_price"),
+            price_to_habit=ratio(candidates["price"], candidates["mean_price"]),
             age_to_buyers=pl.col("customer_age") - pl.col("buyer_age"),
         )
 

@@ -64,13 +64,14 @@ def days_since(day: pl.Expr, as_of: pl.Expr) -> pl.Expr:
     return (as_of - day).dt.total_days().cast(pl.Float32)
 
 
-def ratio(dividend: str, divisor: str) -> pl.Expr:
-    """A column of float32 divided by another, the same whatever other rows there are.
+def ratio(of: pl.Series, to: pl.Series) -> pl.Series:
+    """Each value over another (Float32), null where either is not known.
 
-    Where the divisor is one value for all rows, as for one customer, polars multiplies by its
-    reciprocal: the 32nd bit of the quotient would tell. In 64 bits none of 32 is touched.
+    Polars divides a whole column by one number as it multiplies by its reciprocal, which may be
+    another last bit: a customer alone would have other features than among others.
     """
-    return (pl.col(dividend).cast(pl.Float64) / pl.col(divisor).cast(pl.Float64)).cast(pl.Float32)
+    found = of.to_numpy() / to.to_numpy()
+    return pl.Series(found, dtype=pl.Float32).set(of.is_null() | to.is_null(), None)
 
 
 def in_order(defined: list[Defined]) -> list[pl.Expr]:

@@ -132,8 +132,8 @@ class VisitFeatures:
         ]
         return rows.with_columns(
             *shares,
-            price_to_visit=ratio("price", "visit_price"),
-            price_to_paid=ratio("price", "price_to_paid"),
+            price_to_visit=ratio(rows["price"], rows["visit_price"]),
+            price_to_paid=ratio(rows["price"], rows["price_to_paid"]),
         ).drop(product.name, "visit_price")
 
     def _purchases(self, batch: CustomerBatch) -> pl.DataFrame:
