@@ -11,6 +11,8 @@ from modiste import __version__
 from modiste.service.answering import Answering
 from modiste.service.bundle import Bundle
 from modiste.service.live_events import LiveEvents
+from modiste.service.page_routes import page_router
+from modiste.service.pictures import picture_router
 from modiste.service.problems import add_problem_handlers
 from modiste.service.routes import make_router
 from modiste.service.settings import ServiceSettings
@@ -51,4 +53,6 @@ def make_app(bundle: Bundle, settings: ServiceSettings, live: LiveEvents | None 
     app.state.turns = turns
     add_problem_handlers(app)
     app.include_router(make_router())
+    app.include_router(picture_router(settings.images))
+    app.include_router(page_router())
     return app

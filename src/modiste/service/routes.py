@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from modiste import __version__
 from modiste.service.article_routes import article_router
 from modiste.service.customer_routes import customer_router
+from modiste.service.customer_samples import customer_sample_router
 from modiste.service.endpoints import problems
 from modiste.service.messages import Health, Version
 from modiste.service.problems import ProblemError
@@ -20,6 +21,7 @@ def make_router() -> APIRouter:
     router = APIRouter(prefix="/v1")
 
     router.include_router(recommendation_router())
+    router.include_router(customer_sample_router())
     router.include_router(customer_router())
     router.include_router(article_router())
 

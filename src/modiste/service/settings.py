@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,6 +71,13 @@ class ServiceSettings(BaseModel):
     verify: bool = Field(
         default=True,
         description="Whether every byte of the bundle is compared with its hash at the start.",
+    )
+    images: Path | None = Field(
+        default=None,
+        description=(
+            "Folder of the articles' photographs, named as in the Kaggle data "
+            "(010/0108775015.jpg), for the page; left out: articles are drawn."
+        ),
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="Sizes and waiting.")
     live: LiveSettings = Field(default=LiveSettings(), description="What happened since.")
