@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from modiste import __version__
 from modiste.service.answering import Answering
 from modiste.service.bundle import Bundle
+from modiste.service.latency import Latencies, LatencyMiddleware
 from modiste.service.live_events import LiveEvents
 from modiste.service.page_routes import page_router
 from modiste.service.pictures import picture_router
@@ -51,6 +52,8 @@ def make_app(bundle: Bundle, settings: ServiceSettings, live: LiveEvents | None 
     )
     app.state.answering = Answering(bundle, live, settings.live)
     app.state.turns = turns
+    app.state.latencies = Latencies()
+    app.add_middleware(LatencyMiddleware, latencies=app.state.latencies)
     add_problem_handlers(app)
     app.include_router(make_router())
     app.include_router(picture_router(settings.images))
