@@ -49,3 +49,30 @@ function niceCeiling(value) {
   const nice = steps * unit;
   return nice % 2 ? nice + 1 : nice;
 }
+
+const ROW = 26;
+const LABEL = 230;
+
+/**
+ * Means with intervals, one a row.
+ * @param {Array<{label: string, mean: number, low: number, high: number, chosen: boolean}>} rows
+ * @param {string} label what is shown, in words
+ */
+export function intervals(rows, label) {
+  const height = rows.length * ROW + 30;
+  const highest = Math.max(...rows.map((row) => row.high), Number.EPSILON);
+  const at = (value) => LABEL + (value / highest) * (WIDTH - LABEL - 14);
+  return element("figure", {},
+    drawn("svg.chart.narrow", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label },
+      [0, 0.25, 0.5, 0.75, 1].map((share) => [
+        drawn("line.grid", { x1: at(share * highest), x2: at(share * highest), y1: 4, y2: height - 22 }),
+        drawn("text", { x: at(share * highest), y: height - 6, "text-anchor": "middle" }, (share * highest).toFixed(3)),
+      ]),
+      rows.map((row, number) => {
+        const y = number * ROW + 18;
+        return drawn(row.chosen ? "g.chosen" : "g", {},
+          drawn("text.label", { x: LABEL - 12, y: y + 4, "text-anchor": "end" }, row.label),
+          drawn("line.interval", { x1: at(row.low), x2: at(row.high), y1: y, y2: y }),
+          drawn("circle.mean", { cx: at(row.mean), cy: y, r: 4.5 }));
+      })));
+}

@@ -6,6 +6,9 @@ import { count, day } from "./words.js";
 import { showArticle } from "./views/article.js";
 import { showCustomer } from "./views/customer.js";
 import { showCustomers } from "./views/customers.js";
+import { showDesk } from "./views/desk.js";
+import { showMap } from "./views/map.js";
+import { showModels } from "./views/models.js";
 import { showSearch } from "./views/search.js";
 import { showVisitor } from "./views/visitor.js";
 
@@ -17,6 +20,9 @@ const VIEWS = {
   articles: showArticle,
   search: showSearch,
   visitor: showVisitor,
+  map: showMap,
+  desk: showDesk,
+  models: showModels,
 };
 
 const main = document.getElementById("main");

@@ -17,12 +17,17 @@ export async function showCustomer({ content, name: id, signal }) {
     post(path("customers", id, "recommendations"), { k: 12, reasons: true }, signal),
   ]);
   const took = performance.now() - started;
+  const { parts } = await get(path("version"), {}, signal);
+  const truth = parts.includes("later purchases")
+    ? (await get(path("customers", id, "later-purchases"), {}, signal)).articles
+    : null;
   content.append(
     element("p.eyebrow", {}, "Customer"),
     element("h1", {}, customer.age === null ? "A customer" : `A customer of ${customer.age} years`),
     element("p.lead", {}, facts(customer).join(" · ")),
     element("p.id", {}, element("code", { title: id }, id.length > 40 ? shortId(id) : id)),
-    recommended(id, listed, took),
+    recommended(id, listed, took, truth ?? []),
+    truth ? boughtLater(truth, listed.recommendations) : null,
     history(id, customer),
   );
 }
@@ -36,13 +41,15 @@ function facts(customer) {
   ].filter(Boolean);
 }
 
-function recommended(id, listed, took) {
+function recommended(id, listed, took, truth) {
+  const bought = idsOf(truth);
   return section(
     "Recommended",
     element("p.note", {}, `For ${day(listed.as_of)}, answered with reasons and history in ${Math.round(took)} ms.`),
     tiles(listed.recommendations.map((article) =>
       tile(article, {
         rank: article.rank,
+        mark: bought.has(article.article_id) ? "Bought later" : null,
         below: [
           article.reason ? element("p.reason", {}, article.reason) : null,
           element("button.why", {
@@ -52,6 +59,18 @@ function recommended(id, listed, took) {
         ],
       })), { class: "tiles wide" }),
   );
+}
+
+const idsOf = (articles) => new Set(articles.map((article) => article.article_id));
+
+function boughtLater(truth, recommendations) {
+  const listed = idsOf(recommendations);
+  const hits = truth.filter((article) => listed.has(article.article_id)).length;
+  return section("Bought in truth",
+    element("p.note", {}, truth.length
+      ? `${counted(truth.length, "article")} after that day, which the recommender has not seen; ${hits ? `${count(hits)} of them ${hits === 1 ? "was" : "were"} recommended` : "none of them was recommended"}.`
+      : "Nothing after that day."),
+    tiles(truth.map((article) => tile(article, { mark: listed.has(article.article_id) ? "Recommended" : null }))));
 }
 
 function history(id, customer) {
