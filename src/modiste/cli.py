@@ -353,11 +353,17 @@ def export(
             help="Folder of prepared tables, where the run was made from one that was moved."
         ),
     ] = None,
+    purchases: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of what was bought after the run's date, for the page to show and measure by."
+        ),
+    ] = None,
 ) -> None:
     """Write a bundle: one folder with all that 'modiste serve' needs of a run, and its hashes."""
     from modiste.service.export import export_bundle
 
-    manifest = export_bundle(run_, out, data)
+    manifest = export_bundle(run_, out, data, purchases)
     mib = sum(each.bytes for each in manifest.files.values()) / 2**20
     typer.echo(
         f"Bundle {manifest.version} as of {manifest.as_of} in {out}: {manifest.customers:,} "

@@ -9,7 +9,6 @@ import httpx2
 import numpy as np
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 from hybrids import drawn_hybrid
 from modiste.data.dataset import CustomerBatch, Dataset

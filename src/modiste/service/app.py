@@ -22,9 +22,12 @@ from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
 from modiste.service.keys import Keys
+from modiste.service.latency import Latencies, LatencyMiddleware
 from modiste.service.live_events import LiveEvents
 from modiste.service.metrics import ServiceMetrics, forget_dead_processes
 from modiste.service.observing import ObservingMiddleware
+from modiste.service.page_routes import page_router
+from modiste.service.pictures import picture_router
 from modiste.service.problems import add_problem_handlers
 from modiste.service.routes import make_router
 from modiste.service.settings import ServiceSettings
@@ -105,8 +108,12 @@ def make_app(
     )
     app.state.answering = Answering(bundle, live, settings.live)
     app.state.turns = turns
+    app.state.latencies = Latencies()
+    app.add_middleware(LatencyMiddleware, latencies=app.state.latencies)
     add_problem_handlers(app)
     app.include_router(make_router())
+    app.include_router(picture_router(settings.images))
+    app.include_router(page_router())
     if store is not None and writer is not None:
         app.include_router(make_event_router(store, writer, metrics, settings.events))
 

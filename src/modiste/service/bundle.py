@@ -8,15 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.customer_lookup import SimilarCustomers, holds_customers
 from modiste.errors import BundleError, DataError
 from modiste.lookup import CATALOGUE, ArticleLookup, holds_lookup
 from modiste.ranking.hybrid import Hybrid
+from modiste.report.results import RunMetrics
 from modiste.service.article_facts import ArticleFacts
+from modiste.service.catalogue_places import open_places
 from modiste.service.customer_store import CustomerStore
+from modiste.service.later_purchases import LaterPurchases
 from modiste.service.manifest import BundleManifest, check_files, read_manifest
+from modiste.service.messages import Part
+from modiste.service.run_results import open_results
 from modiste.service.word_index import WordIndex
 
 # Folders of a bundle, and a table beside the catalogue.
@@ -50,6 +57,12 @@ class Bundle:
         Vectors of articles; None where the run has none.
     similar_customers
         Vectors of customers; None where the run has none.
+    places
+        Of the articles on the map, shape (n_articles, 2); None where the run has no map.
+    results
+        What the run measured; None where it was not evaluated.
+    later
+        What was bought after the date, to measure by; None where the export was not told.
     """
 
     manifest: BundleManifest
@@ -61,6 +74,9 @@ class Bundle:
     words: WordIndex
     lookup: ArticleLookup | None
     similar_customers: SimilarCustomers | None
+    places: NDArray[np.float32] | None
+    results: RunMetrics | None
+    later: LaterPurchases | None
 
     @classmethod
     def open(cls, folder: Path | str, *, hashes: bool = True) -> Self:
@@ -110,7 +126,20 @@ class Bundle:
             WordIndex.open(folder / ARTICLES),
             ArticleLookup.of_stages(lookup, articles) if holds_lookup(lookup) else None,
             SimilarCustomers.open(customers) if holds_customers(customers) else None,
+            open_places(folder, articles.height),
+            open_results(folder),
+            LaterPurchases.open(folder),
         )
+
+    @property
+    def parts(self) -> list[Part]:
+        """Which of the parts that are for people to look at it has."""
+        there: dict[Part, object] = {
+            "later purchases": self.later,
+            "map": self.places,
+            "results": self.results,
+        }
+        return [name for name, part in there.items() if part is not None]
 
     @cached_property
     def code_of_article(self) -> dict[str, int]:

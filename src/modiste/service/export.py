@@ -22,13 +22,19 @@ from modiste.service.bundle import (
     LATEST_SALES,
     LOOKUP,
 )
-from modiste.service.customer_store import write_customer_store
+from modiste.service.catalogue_places import copy_places
+from modiste.service.customer_store import CustomerStore, write_customer_store
+from modiste.service.later_purchases import write_later_purchases
 from modiste.service.manifest import FILE_NAME, BundleManifest, write_manifest
+from modiste.service.run_results import copy_results
 from modiste.service.word_index import write_word_index
 
 
 def export_bundle(
-    run: Path | str, out: Path | str, data: Path | str | None = None
+    run: Path | str,
+    out: Path | str,
+    data: Path | str | None = None,
+    purchases: Path | str | None = None,
 ) -> BundleManifest:
     """Write a run's bundle; an earlier one of that name is replaced when the new one is whole.
 
@@ -40,11 +46,14 @@ def export_bundle(
         The bundle's folder.
     data
         The folder of prepared tables, where the run was made from one that was moved since.
+    purchases
+        CSV of what was bought after the run's date, to measure by; None: not known.
 
     Raises
     ------
     DataError
-        When there is no run, one without a ranking, or its tables are not there.
+        When there is no run, one without a ranking, or its tables are not there; when the later
+        purchases are not of these customers, or not later.
     BundleError
         When ``out`` is there and is no bundle.
     """
@@ -68,4 +77,14 @@ def export_bundle(
         if holds_customers(fitted.stages / NETWORK_INDEX):
             (partial / CUSTOMER_LOOKUP).mkdir()
             copy_customers(fitted.stages / NETWORK_INDEX, partial / CUSTOMER_LOOKUP)
+        copy_places(fitted.stages, partial)
+        copy_results(fitted.stages.parent, partial)
+        if purchases is not None:
+            write_later_purchases(
+                Path(purchases),
+                history.as_of,
+                CustomerStore.open(partial / CUSTOMERS, history.as_of),
+                history.articles["article_id"],
+                partial,
+            )
         return write_manifest(partial, history.as_of, history.n_articles, history.n_customers)

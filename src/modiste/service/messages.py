@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,10 @@ class ArticleNames(BaseModel):
     )
 
 
+# What a bundle may hold besides, for people to look at.
+Part = Literal["later purchases", "map", "results"]
+
+
 class Version(BaseModel):
     """What is served."""
 
@@ -50,6 +54,9 @@ class Version(BaseModel):
     as_of: date = Field(description="The day that is recommended for.", examples=["2020-09-23"])
     articles: int = Field(examples=[105_542])
     customers: int = Field(examples=[1_371_980])
+    parts: list[Part] = Field(
+        description="What the bundle holds besides, as its run and export had it."
+    )
 
 
 class Health(BaseModel):

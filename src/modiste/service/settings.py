@@ -123,6 +123,13 @@ class ServiceSettings(BaseModel):
         default=None,
         description="File of API keys ('modiste keys add'); without one everything is allowed.",
     )
+    images: Path | None = Field(
+        default=None,
+        description=(
+            "Folder of the articles' photographs, named as in the Kaggle data "
+            "(010/0108775015.jpg), for the page; left out: articles are drawn."
+        ),
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="Sizes and waiting.")
     events: EventSettings = Field(default=EventSettings(), description="Where events are kept.")
     swap_seconds: Annotated[float, Field(gt=0)] = Field(
