@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -11,12 +11,12 @@ import torch
 from hypothesis import settings
 
 from modiste.data.dataset import Dataset
-from shops import write_prepared
-
-# The small shop's data: days 0 to SMALL_SHOP_DAYS - 1 from here on.
-SMALL_SHOP_START = date(2020, 6, 1)
-SMALL_SHOP_DAYS = 60
-SMALL_SHOP_ARTICLES = 40
+from shops import (
+    SMALL_SHOP_ARTICLES,
+    SMALL_SHOP_DAYS,
+    SMALL_SHOP_START,
+    write_prepared,
+)
 
 # How long an example takes is the machine's matter: nothing is asserted by the clock.
 settings.register_profile("untimed", deadline=None)

@@ -20,6 +20,11 @@ from modiste.models.graph.sage_settings import (
 from modiste.models.sasrec.settings import NetworkSettings, SASRecSettings, TrainingSettings
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
 
+# The data of the fixture small_shop: days 0 to SMALL_SHOP_DAYS - 1 from here on.
+SMALL_SHOP_START = date(2020, 6, 1)
+SMALL_SHOP_DAYS = 60
+SMALL_SHOP_ARTICLES = 40
+
 # Every recommender, with networks that are trained in a second.
 ALL_RECOMMENDERS = BlendSettings(
     sasrec=SASRecSettings(

@@ -12,7 +12,6 @@ import pytest
 from polars.testing import assert_frame_equal
 from threadpoolctl import threadpool_limits
 
-from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
 from modiste.data.dataset import Dataset, History
 from modiste.errors import ConfigError, DataError
 from modiste.models import content
@@ -21,7 +20,13 @@ from modiste.models.content import Content, ContentSettings
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.selection import SelectionSettings, select_settings
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
-from shops import some_vectors, write_prepared
+from shops import (
+    SMALL_SHOP_ARTICLES,
+    SMALL_SHOP_DAYS,
+    SMALL_SHOP_START,
+    some_vectors,
+    write_prepared,
+)
 
 VECTORS = some_vectors(SMALL_SHOP_ARTICLES)
 NEW = 30  # from this code on, never sold

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
 from hybrids import drawn_hybrid
 from modiste.data.availability import on_sale
 from modiste.data.dataset import CustomerBatch, Dataset, History
@@ -24,7 +23,14 @@ from modiste.models.content import Content, ContentSettings
 from modiste.models.graph.recommender import GraphRecommender
 from modiste.models.sasrec.recommender import SASRecRecommender
 from modiste.ranking.rules import Rules
-from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
+from shops import (
+    ALL_RECOMMENDERS,
+    SMALL_SHOP_ARTICLES,
+    SMALL_SHOP_DAYS,
+    SMALL_SHOP_START,
+    some_vectors,
+    write_prepared,
+)
 
 AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
 

@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from conftest import SMALL_SHOP_ARTICLES, SMALL_SHOP_DAYS, SMALL_SHOP_START
 from hybrids import drawn_hybrid
 from modiste.candidates.descriptions import DESCRIPTIONS
 from modiste.data.dataset import CustomerBatch, Dataset, History
@@ -30,7 +29,14 @@ from modiste.ranking.reasons import RULES, SEGMENTS, reason, why_not
 from modiste.ranking.rules import RULES as EVERY_RULE
 from modiste.ranking.rules import Rules
 from modiste.ranking.scorers import score_rows
-from shops import ALL_RECOMMENDERS, some_vectors, write_prepared
+from shops import (
+    ALL_RECOMMENDERS,
+    SMALL_SHOP_ARTICLES,
+    SMALL_SHOP_DAYS,
+    SMALL_SHOP_START,
+    some_vectors,
+    write_prepared,
+)
 
 AS_OF = SMALL_SHOP_START + timedelta(days=SMALL_SHOP_DAYS - 10)
 VECTORS = some_vectors(SMALL_SHOP_ARTICLES)

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import SMALL_SHOP_START
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from graphs import AS_OF, DAYS, FIRST, START, Purchase, frame_of, make_graph, many_purchases
 from modiste.data.dataset import Dataset, History
@@ -25,6 +24,7 @@ from modiste.errors import DataError
 from modiste.models.graph import purchase_graph
 from modiste.models.graph.purchase_graph import Adjacency, PurchaseGraph, build_graph, graph_of
 from purchase_histories import write_history
+from shops import SMALL_SHOP_START
 
 # For each node its (day, other end, pieces).
 Rows = list[list[tuple[int, int, int]]]

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from conftest import SMALL_SHOP_DAYS, SMALL_SHOP_START
 from futures import TwoFutures, assert_blind_to_the_future, two_futures
 from modiste.data.dataset import Dataset, History
 from modiste.data.days import day_number
@@ -29,6 +28,7 @@ from purchase_histories import (
     day,
     write_history,
 )
+from shops import SMALL_SHOP_DAYS, SMALL_SHOP_START
 
 # Customer, and their (day, article).
 Shown = list[tuple[int, list[tuple[int, int]]]]
