@@ -3,53 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import Defined, days_since, in_order
+from modiste.data.days import day_number
+from modiste.data.pairs import codes_of, groups_of_sorted, pairs_of
+from modiste.ranking.features.matches import rows_of_customers
 from modiste.ranking.rows import Feature
 
 GROUP = "customer"
 
-_NUMBERS: dict[str, tuple[str, pl.Expr]] = {
-    "age": ("age of the customer", pl.col("age")),
-    "fashion_news": ("whether the customer gets fashion news", pl.col("FN")),
-    "active": ("whether the customer is active for communication", pl.col("Active")),
-    "purchases": ("articles that the customer bought so far", pl.col("purchases")),
-    "purchase_days": ("days on which the customer bought something", pl.col("purchase_days")),
-    "purchases_28d": (
-        "articles that the customer bought in the last 28 days",
-        pl.col("purchases_28d"),
-    ),
-    "basket": (
-        "articles that the customer buys on a day, on average",
-        pl.col("purchases") / pl.col("days"),
-    ),
-    "days_since_purchase": (
-        "days since the customer's last purchase",
-        pl.col("days_since_purchase"),
-    ),
-    "days_since_first": ("days since the customer's first purchase", pl.col("days_since_first")),
-    "repeats": (
-        "share of the customer's purchases that were of an article bought before",
-        1 - pl.col("distinct") / pl.col("purchases"),
-    ),
-    "mean_price": ("what the customer pays for an article, on average", pl.col("mean_price")),
-    "customer_online": ("share of the customer's purchases that were online", pl.col("online")),
+_MEANINGS = {
+    "customer_age": "age of the customer",
+    "fashion_news": "whether the customer gets fashion news",
+    "active": "whether the customer is active for communication",
+    "purchases": "articles that the customer bought so far",
+    "purchase_days": "days on which the customer bought something",
+    "purchases_28d": "articles that the customer bought in the last 28 days",
+    "basket": "articles that the customer buys on a day, on average",
+    "days_since_purchase": "days since the customer's last purchase",
+    "days_since_first": "days since the customer's first purchase",
+    "repeats": "share of the customer's purchases that were of an article bought before",
+    "mean_price": "what the customer pays for an article, on average",
+    "customer_online": "share of the customer's purchases that were online",
 }
 
-
-def _definitions() -> list[Defined]:
-    return [
-        (Feature(f"customer_{name}" if name in _PREFIXED else name, GROUP, meaning), expression)
-        for name, (meaning, expression) in _NUMBERS.items()
-    ]
-
-
-# Names that an article's feature has, too.
-_PREFIXED = frozenset({"age"})
+_ONLINE = 2
 
 
 class CustomerFeatures:
@@ -58,7 +41,7 @@ class CustomerFeatures:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The group's features."""
-        return tuple(feature for feature, _ in _definitions())
+        return tuple(Feature(name, GROUP, meaning) for name, meaning in _MEANINGS.items())
 
     def fit(self, history: History) -> Self:
         """Return itself: all comes with the batch."""
@@ -67,28 +50,11 @@ class CustomerFeatures:
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the customer's features."""
-        now = pl.lit(batch.as_of)
-        day = pl.col("t_dat")
-        bought = batch.interactions.group_by("customer").agg(
-            purchases=pl.len(),
-            distinct=pl.col("article").n_unique(),
-            days=day.n_unique(),
-            purchase_days=day.n_unique(),
-            purchases_28d=(days_since(day, now) <= 28).sum(),
-            days_since_purchase=days_since(day.max(), now),
-            days_since_first=days_since(day.min(), now),
+        row = rows_of_customers(batch, candidates["customer"])
+        return candidates.with_columns(
+            pl.Series(name, values.astype(np.float32)[row], nan_to_null=True)
+            for name, values in _values(batch).items()
         )
-        # Sums of a customer's rows, whose order is fixed: the same bytes anywhere.
-        paid = batch.transactions.group_by("customer", maintain_order=True).agg(
-            mean_price=pl.col("price").cast(pl.Float64).mean(),
-            online=(pl.col("sales_channel_id") == 2).mean(),
-        )
-        known = (
-            batch.customers.join(bought, on="customer", how="left", maintain_order="left")
-            .join(paid, on="customer", how="left", maintain_order="left")
-            .select("customer", *in_order(_definitions()))
-        )
-        return candidates.join(known, on="customer", how="left", maintain_order="left")
 
     def save(self, folder: Path) -> None:
         """There is nothing to write."""
@@ -97,3 +63,69 @@ class CustomerFeatures:
         """Return itself."""
         del folder
         return self
+
+
+def _values(batch: CustomerBatch) -> dict[str, NDArray[Any]]:
+    """By feature a value for each customer, NaN where it is not known."""
+    customers, bought, paid = batch.customers, batch.interactions, batch.transactions
+    n = customers.height
+    customer = rows_of_customers(batch, bought["customer"])
+    article = bought["article"].to_numpy()
+    day = bought["t_dat"].to_physical().to_numpy()
+    ago = day_number(batch.as_of) - day
+    purchases = _count(customer, n)
+    # Sorted by customer and article: the first row of each pair.
+    (first_of_article, _) = groups_of_sorted(customer, article)
+    distinct = _count(customer[first_of_article], n)
+    by_day = np.unique(pairs_of(customer, day))
+    days = _count(codes_of(by_day)[0], n)
+    # The first and the last of each customer's days, which stand ascending.
+    end = np.cumsum(np.nan_to_num(days)).astype(np.int64)
+    visits = day_number(batch.as_of) - codes_of(by_day)[1]
+    some = np.flatnonzero(days > 0)
+    last, first = np.full(n, np.nan), np.full(n, np.nan)
+    last[some] = visits[end[some] - 1]
+    first[some] = visits[np.append(0, end)[some]]
+    lately = np.where(np.isnan(purchases), np.nan, np.bincount(customer[ago <= 28], minlength=n))
+
+    payer = rows_of_customers(batch, paid["customer"])
+    return {
+        "customer_age": _numbers(customers["age"]),
+        "fashion_news": _numbers(customers["FN"]),
+        "active": _numbers(customers["Active"]),
+        "purchases": purchases,
+        "purchase_days": days,
+        "purchases_28d": lately,
+        "basket": purchases / days,
+        "days_since_purchase": last,
+        "days_since_first": first,
+        "repeats": 1 - distinct / purchases,
+        "mean_price": _mean(payer, _numbers(paid["price"]), n),
+        "customer_online": _mean(
+            payer,
+            np.where(
+                paid["sales_channel_id"].is_null(), np.nan, paid["sales_channel_id"] == _ONLINE
+            ),
+            n,
+        ),
+    }
+
+
+def _numbers(values: pl.Series) -> NDArray[np.float64]:
+    return values.cast(pl.Float64).to_numpy()
+
+
+def _count(rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """How often each of ``n`` rows is named; NaN where never."""
+    found = np.bincount(rows, minlength=n).astype(np.float64)
+    return np.where(found > 0, found, np.nan)
+
+
+def _mean(rows: NDArray[np.int64], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Mean of the known values of each of ``n`` rows, NaN where none is.
+
+    Added up in the order of the values, which is fixed: the same bytes anywhere.
+    """
+    known = ~np.isnan(values)
+    total = np.bincount(rows[known], values[known], minlength=n)
+    return total / _count(rows[known], n)

@@ -7,13 +7,18 @@ online, another colour, a second piece. How it was bought says which.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since, ratio
+from modiste.data.days import day_number
+from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
+from modiste.ranking.features.group import ATTRIBUTE_WORDS
 from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -34,6 +39,8 @@ _SHARES = (
 
 # Purchases of this many last days are counted of their own: most returns come that soon.
 _DAYS = 4
+
+_ONLINE = 2
 
 _VISIT = {
     "visit_online": "share of the last visit's articles that were bought online",
@@ -105,61 +112,25 @@ class VisitFeatures:
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the features of the last visits, and of the pairs."""
         codes = self._values.codes
+        bought = _purchases(batch, codes)
         of_article = candidates["article"].to_numpy()
-        bought = self._purchases(batch)
-        product = pl.Series(f"_{_PRODUCT}", codes[_PRODUCT][of_article])
-        rows = candidates.with_columns(product)
-        for keys, values in (
-            (["customer"], _of_customer(bought)),
-            (["customer", "article"], _of_last_purchase(bought, "article", _LAST_BOUGHT)),
-            (["customer", product.name], _of_last_purchase(bought, product.name, _LAST_PRODUCT)),
-        ):
-            rows = rows.join(values, on=keys, how="left", maintain_order="left")
-        last = bought.filter("last")
-        article = last["article"].to_numpy()
-        customer = rows_of_customers(batch, last["customer"])
         of_customer = rows_of_customers(batch, candidates["customer"])
-        # Null for who never bought: of who bought, nothing of this kind is known to be none.
-        visited = rows["visit_articles"].to_numpy()
-        shares = [
-            pl.Series(
-                _share_of(column),
-                Matches(customer, of_all[article], of_customer, of_all[of_article]).count()
-                / visited,
-                nan_to_null=True,
-            )
-            for column, of_all in codes.items()
-        ]
-        return rows.with_columns(
-            *shares,
-            price_to_visit=ratio(rows["price"], rows["visit_price"]),
-            price_to_paid=ratio(rows["price"], rows["price_to_paid"]),
-        ).drop(product.name, "visit_price")
-
-    def _purchases(self, batch: CustomerBatch) -> pl.DataFrame:
-        """The customers' purchases, a row for each (customer, article, day), in that order."""
-        pieces = (
-            batch.transactions.group_by("customer", "article", "t_dat")
-            .agg(
-                pieces=pl.len(),
-                # Of the dearest and of any: neither depends on the order of the rows.
-                online=(pl.col("sales_channel_id") == 2).any(),
-                paid=pl.col("price").max(),
-            )
-            .sort("customer", "article", "t_dat")
-        )
-        article = pieces["article"].to_numpy()
-        codes = self._values.codes
-        day = ["customer", "t_dat"]
-        return pieces.with_columns(
-            pl.Series(f"_{_PRODUCT}", codes[_PRODUCT][article]),
-            pl.Series(f"_{_TYPE}", codes[_TYPE][article]),
-        ).with_columns(
-            days=days_since(pl.col("t_dat"), pl.lit(batch.as_of)),
-            articles=pl.len().over(day),
-            colours=pl.len().over(*day, f"_{_PRODUCT}"),
-            of_type=pl.len().over(*day, f"_{_TYPE}"),
-            last=pl.col("t_dat") == pl.col("t_dat").max().over("customer"),
+        n = batch.customers.height
+        visit_price, of_visit = _of_customers(bought, n)
+        found = {name: values[of_customer] for name, values in of_visit.items()}
+        found |= _of_last_purchase(bought, of_customer, of_article)
+        found |= _of_last_product(bought, of_customer, codes[_PRODUCT][of_article])
+        # NaN for who never bought: of who bought, nothing of this kind is known to be none.
+        visited = found["visit_articles"]
+        article, customer = bought.article[bought.last], bought.customer[bought.last]
+        for column, of_all in codes.items():
+            shared = Matches(customer, of_all[article], of_customer, of_all[of_article]).count()
+            found[_share_of(column)] = shared / visited
+        price = candidates["price"].to_numpy()
+        found["price_to_visit"] = price / visit_price[of_customer]
+        found["price_to_paid"] = price / found["price_to_paid"]
+        return candidates.with_columns(
+            pl.Series(name, values, pl.Float32, nan_to_null=True) for name, values in found.items()
         )
 
     def save(self, folder: Path) -> None:
@@ -172,41 +143,163 @@ class VisitFeatures:
         return self
 
 
-def _of_customer(bought: pl.DataFrame) -> pl.DataFrame:
-    """Of each customer's last visit, and of all; the order of its rows is that of the articles."""
-    days = pl.col("days").unique().sort()
-    last = pl.col("last")
-    return bought.group_by("customer", maintain_order=True).agg(
-        visit_online=pl.col("online").filter(last).mean().cast(pl.Float32),
-        visit_articles=last.sum().cast(pl.Float32),
-        visit_pieces=pl.col("pieces").filter(last).sum().cast(pl.Float32),
-        visit_products=pl.col(f"_{_PRODUCT}").filter(last).n_unique().cast(pl.Float32),
-        visit_price=pl.col("paid").cast(pl.Float64).filter(last).mean().cast(pl.Float32),
-        visit_before=days.get(1, null_on_oob=True),
-        bought_again=(pl.len() - pl.col("article").n_unique()).cast(pl.Float32),
-        **{f"visits_{_DAYS}d": (days <= _DAYS).sum().cast(pl.Float32)},
-    )
+@dataclass(frozen=True)
+class _Purchases:
+    """Purchases, a row for each (customer, article, day), in that order.
 
-
-def _of_last_purchase(bought: pl.DataFrame, key: str, wanted: Mapping[str, str]) -> pl.DataFrame:
-    """Of the last day on which each customer bought each article, or each product.
-
-    Several colours of a product on that day count as one purchase.
+    Attributes
+    ----------
+    customer, article, product
+        The row of the customer in its batch, and codes.
+    days
+        Before the batch's date: 1 for the last day.
+    pieces, online, paid
+        Number of pieces, whether any was bought online, and the price of the dearest, NaN where
+        it is not known: none depends on the order of the rows.
+    articles, colours, of_type
+        In the basket of the day: articles, and those of the row's product and type.
+    last
+        Whether it is of the customer's last visit.
     """
-    last = pl.col("days") == pl.col("days").min()
-    values = {
-        "bought_online": pl.col("online").filter(last).any(),
-        "bought_pieces": pl.col("pieces").filter(last).sum(),
-        "bought_with": pl.col("articles").filter(last).first(),
-        "bought_colours": pl.col("colours").filter(last).first(),
-        "bought_of_type": pl.col("of_type").filter(last).first(),
-        "times_bought_4d": (pl.col("days") <= _DAYS).sum(),
-        "price_to_paid": pl.col("paid").filter(last).max(),
-        "product_online": pl.col("online").filter(last).any(),
-        "product_colours": pl.col("colours").filter(last).first(),
-    }
-    return (
-        bought.filter(pl.col(key) != UNKNOWN)
-        .group_by("customer", key)
-        .agg(values[name].cast(pl.Float32).alias(name) for name in wanted)
+
+    customer: NDArray[np.int64]
+    article: NDArray[np.int32]
+    product: NDArray[np.int32]
+    days: NDArray[np.int32]
+    pieces: NDArray[np.int64]
+    online: NDArray[np.bool_]
+    paid: NDArray[np.float32]
+    articles: NDArray[np.int64]
+    colours: NDArray[np.int64]
+    of_type: NDArray[np.int64]
+    last: NDArray[np.bool_]
+
+
+def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> _Purchases:
+    rows = batch.transactions
+    of_row, day_of_row = rows["article"].to_numpy(), rows["t_dat"].to_physical().to_numpy()
+    customer_of_row = rows_of_customers(batch, rows["customer"])
+    order = np.lexsort((day_of_row, of_row, customer_of_row))
+    starts, pieces = groups_of_sorted(customer_of_row[order], of_row[order], day_of_row[order])
+    first = order[starts]
+    customer, article = customer_of_row[first], of_row[first]
+    days = day_number(batch.as_of) - day_of_row[first]
+    if len(starts):
+        channel = rows["sales_channel_id"].fill_null(0).to_numpy()
+        online = np.logical_or.reduceat((channel == _ONLINE)[order], starts)
+        # Of prices that are known, if any is.
+        price = rows["price"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+        paid = np.fmax.reduceat(price[order], starts)
+    else:
+        online, paid = np.empty(0, np.bool_), np.empty(0, np.float32)
+    visit, articles = _numbered(pairs_of(customer, days))
+    _, colours = _numbered(pairs_of(visit, codes[_PRODUCT][article] - UNKNOWN))
+    _, of_type = _numbered(pairs_of(visit, codes[_TYPE][article] - UNKNOWN))
+    latest = np.full(batch.customers.height, np.iinfo(np.int32).max)
+    np.minimum.at(latest, customer, days)
+    return _Purchases(
+        customer=customer,
+        article=article,
+        product=codes[_PRODUCT][article],
+        days=days,
+        pieces=pieces,
+        online=online,
+        paid=paid,
+        articles=articles,
+        colours=colours,
+        of_type=of_type,
+        last=days == latest[customer],
     )
+
+
+def _numbered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each distinct key, ascending as they do, and how many rows have it."""
+    _, number, count = np.unique(keys, return_inverse=True, return_counts=True)
+    return number, count[number]
+
+
+def _of_customers(
+    bought: _Purchases, n: int
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """The mean price of each customer's last visit, and what else is said of visits."""
+    last = bought.last
+    customer, paid = bought.customer[last], bought.paid[last].astype(np.float64)
+    known = ~np.isnan(paid)
+    articles = np.bincount(customer, minlength=n).astype(np.float64)
+    anything = articles > 0
+
+    def of_buyers(values: NDArray[Any]) -> NDArray[np.float32]:
+        return np.where(anything, values, np.nan).astype(np.float32)
+
+    def distinct(rows: NDArray[np.int64], codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        pairs = np.unique(pairs_of(rows, codes - UNKNOWN))
+        return np.bincount(codes_of(pairs)[0], minlength=n)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        online = np.bincount(customer, bought.online[last], minlength=n) / articles
+        prices = np.bincount(customer[known], minlength=n)
+        price = np.bincount(customer[known], paid[known], minlength=n) / prices
+    # Days of visits, of each customer the latest first.
+    visitor, ago = codes_of(np.unique(pairs_of(bought.customer, bought.days)))
+    starts, sizes = groups_of_sorted(visitor)
+    before = np.full(n, np.nan)
+    again = starts[sizes > 1]
+    before[visitor[again]] = ago[again + 1]
+    purchases = np.bincount(bought.customer, minlength=n)
+    return price.astype(np.float32), {
+        "visit_online": of_buyers(online),
+        "visit_articles": of_buyers(articles),
+        "visit_pieces": of_buyers(np.bincount(customer, bought.pieces[last], minlength=n)),
+        "visit_products": of_buyers(distinct(customer, bought.product[last])),
+        "visit_before": of_buyers(before),
+        f"visits_{_DAYS}d": of_buyers(np.bincount(visitor[ago <= _DAYS], minlength=n)),
+        "bought_again": of_buyers(purchases - distinct(bought.customer, bought.article)),
+    }
+
+
+def _of_last_purchase(
+    bought: _Purchases, of_customer: NDArray[np.int64], of_article: NDArray[np.int32]
+) -> dict[str, NDArray[np.float32]]:
+    """Of the last day on which each candidate's customer bought it; NaN: never."""
+    starts, sizes = groups_of_sorted(bought.customer, bought.article)
+    # The rows of a pair stand by day.
+    last = starts + sizes - 1
+    lately = np.append(0, np.cumsum(bought.days <= _DAYS))
+    place = find(
+        pairs_of(of_customer, of_article), pairs_of(bought.customer[last], bought.article[last])
+    )
+    values = {
+        "bought_online": bought.online[last],
+        "bought_pieces": bought.pieces[last],
+        "bought_with": bought.articles[last],
+        "bought_colours": bought.colours[last],
+        "bought_of_type": bought.of_type[last],
+        f"times_bought_{_DAYS}d": lately[starts + sizes] - lately[starts],
+        "price_to_paid": bought.paid[last],
+    }
+    return {name: _spread(of_pair, place) for name, of_pair in values.items()}
+
+
+def _of_last_product(
+    bought: _Purchases, of_customer: NDArray[np.int64], of_product: NDArray[np.int32]
+) -> dict[str, NDArray[np.float32]]:
+    """The same of products: several colours of one on that day count as one purchase."""
+    known = np.flatnonzero(bought.product != UNKNOWN)
+    order = known[np.lexsort((bought.days[known], bought.product[known], bought.customer[known]))]
+    customer, product = bought.customer[order], bought.product[order]
+    starts, sizes = groups_of_sorted(customer, product)
+    latest = np.repeat(bought.days[order][starts], sizes)
+    online = bought.online[order] & (bought.days[order] == latest)
+    values = {
+        "product_online": np.logical_or.reduceat(online, starts) if len(starts) else online,
+        "product_colours": bought.colours[order][starts],
+    }
+    # What is not known matches nothing.
+    wanted = np.where(of_product == UNKNOWN, -1, pairs_of(of_customer, np.maximum(of_product, 0)))
+    place = find(wanted, pairs_of(customer[starts], product[starts]))
+    return {name: _spread(of_pair, place) for name, of_pair in values.items()}
+
+
+def _spread(of_pair: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The value at each place, NaN where that is -1."""
+    return np.append(of_pair.astype(np.float32), np.float32(np.nan))[place]
