@@ -56,3 +56,14 @@ def groups_of_sorted(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np
             differs[1:] |= key[1:] != key[:-1]
     starts = np.flatnonzero(differs)
     return starts, np.diff(starts, append=n)
+
+
+def sums_by_pair(
+    first: NDArray[Any], second: NDArray[Any], values: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct pairs of codes, ascending, and the sum of each one's values (int64)."""
+    pairs = pairs_of(first, second)
+    order = np.argsort(pairs, kind="stable")
+    starts, _ = groups_of_sorted(pairs[order])
+    sums = np.add.reduceat(values[order], starts) if len(starts) else values
+    return pairs[order[starts]], sums

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.pairs import groups_of_sorted
@@ -65,11 +66,15 @@ def rank_by_score(scored: pl.DataFrame, k: int) -> pl.DataFrame:
     -------
     A frame with the columns of ``RECOMMENDATIONS``.
     """
-    # Flat arrays: the fixed cost of sorting a frame is felt where one customer is answered live.
-    customer, article, score = (
-        scored[name].cast(RECOMMENDATIONS[name]).to_numpy()
-        for name in ("customer", "article", "score")
-    )
+    return rank_arrays(*(scored[name].to_numpy() for name in ("customer", "article", "score")), k)
+
+
+def rank_arrays(
+    customer: NDArray[Any], article: NDArray[Any], score: NDArray[Any], k: int
+) -> pl.DataFrame:
+    """The same of flat arrays, which cost a live answer for one customer less than a frame."""
+    customer, article = customer.astype(np.int32), article.astype(np.int32)
+    score = score.astype(np.float32)
     order = np.lexsort((article, -score, customer))
     starts, sizes = groups_of_sorted(customer[order])
     place = np.arange(len(order)) - np.repeat(starts, sizes)

@@ -18,10 +18,12 @@ from typing import Annotated, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.evaluation.protocol import rank_by_score
+from modiste.data.pairs import codes_of, groups_of_sorted, sums_by_pair
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, in_units, purchase_units
@@ -167,13 +169,9 @@ class CoVisitation:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        scored = (
-            self._spoken_for(batch)
-            .group_by("customer", "target")
-            .agg(pl.col("units").sum())
-            .select("customer", article="target", score=pl.col("units") * UNIT * UNIT)
-        )
-        return rank_by_score(scored, k)
+        customer, _, target, units = self._spoken_for(batch)
+        pairs, total = sums_by_pair(customer, target, units)
+        return rank_arrays(*codes_of(pairs), total * UNIT * UNIT, k)
 
     def parts(self, batch: CustomerBatch, article: int) -> pl.DataFrame:
         """What each of the purchases adds to the score of one article.
@@ -183,25 +181,32 @@ class CoVisitation:
         Columns ``customer`` and ``source`` (int32), the article bought, and ``score`` (float64), of
         those that add anything, the most first: a customer's add up to what it is recommended by.
         """
-        own = self._spoken_for(batch).filter(pl.col("target") == article)
-        return own.select("customer", "source", score=pl.col("units") * UNIT * UNIT).sort(
-            "customer", "score", "source", descending=[False, True, False]
-        )
+        customer, source, target, units = self._spoken_for(batch)
+        own = target == article
+        return pl.DataFrame(
+            {
+                "customer": customer[own],
+                "source": source[own],
+                "score": units[own] * UNIT * UNIT,
+            }
+        ).sort("customer", "score", "source", descending=[False, True, False])
 
-    def _spoken_for(self, batch: CustomerBatch) -> pl.DataFrame:
-        """Of the latest purchases and their neighbours: ``source``, ``target`` and ``units``."""
-        bought = (
-            purchase_units(batch, self.settings.purchase_decay)
-            .sort("customer", "units", "article", descending=[False, True, False])
-            .group_by("customer", maintain_order=True)
-            .head(self.settings.recent_articles)
-        )
-        own = bought.rename({"article": "source", "units": "units_bought"})
-        return self._neighbours.join(own).select(
-            "customer",
-            "target",
-            "source",
-            units=pl.col("units_bought") * pl.col("units"),
+    def _spoken_for(
+        self, batch: CustomerBatch
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+        """Customer, source, target and units of the latest purchases and their neighbours."""
+        bought = purchase_units(batch, self.settings.purchase_decay)
+        customer, article, units = (each.to_numpy() for each in bought.iter_columns())
+        order = np.lexsort((article, -units, customer))
+        starts, sizes = groups_of_sorted(customer[order])
+        place = np.arange(len(order)) - np.repeat(starts, sizes)
+        latest = order[place < self.settings.recent_articles]
+        row, neighbour = self._neighbours.rows(article[latest])
+        return (
+            customer[latest][row],
+            article[latest][row],
+            self._neighbours.array("target")[neighbour],
+            units[latest][row] * self._neighbours.array("units")[neighbour],
         )
 
     def save(self, folder: Path) -> None:

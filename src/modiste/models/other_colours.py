@@ -10,11 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.evaluation.protocol import rank_by_score
+from modiste.data.pairs import codes_of, find, pairs_of, sums_by_pair
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import UNIT, purchase_units
@@ -77,18 +79,19 @@ class OtherColours:
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` other colours for each customer."""
         bought = purchase_units(batch, self.settings.purchase_decay)
-        products = (
-            self._products.join(bought).group_by("customer", "product").agg(pl.col("units").sum())
+        customer, article, units = (each.to_numpy() for each in bought.iter_columns())
+        row, product = self._products.rows(article)
+        products, in_any = sums_by_pair(
+            customer[row], self._products.array("product")[product], units[row]
         )
-        in_other_colours = pl.col("units") - pl.col("units_own").fill_null(0)
-        scored = (
-            self._colours.join(products)
-            .join(bought, on=["customer", "article"], how="left", suffix="_own")
-            .with_columns(units=in_other_colours)
-            .filter(pl.col("units") > 0)
-            .select("customer", "article", score=pl.col("units") * UNIT * pl.col("factor"))
-        )
-        return rank_by_score(scored, k)
+        of_customer, of_product = codes_of(products)
+        row, colour = self._colours.rows(of_product)
+        customers, colours = of_customer[row], self._colours.array("article")[colour]
+        own = find(pairs_of(customers, colours), pairs_of(customer, article))
+        in_others = in_any[row] - np.append(units, 0)[own]
+        some = in_others > 0
+        score = in_others[some] * UNIT * self._colours.array("factor")[colour[some]]
+        return rank_arrays(customers[some], colours[some], score, k)
 
     def save(self, folder: Path) -> None:
         """Write the products and their colours on sale."""

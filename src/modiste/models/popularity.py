@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.evaluation.protocol import rank_by_score
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.time_decay import decay, in_units
 
 
@@ -118,8 +118,12 @@ class Popularity:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` most popular articles for each customer."""
-        return rank_by_score(
-            batch.customers.select("customer").join(self._best.head(k), how="cross"), k
+        customers, best = batch.customers["customer"].to_numpy(), self._best.head(k)
+        return rank_arrays(
+            np.repeat(customers, best.height),
+            np.tile(best["article"].to_numpy(), len(customers)),
+            np.tile(best["score"].to_numpy(), len(customers)),
+            k,
         )
 
     def save(self, folder: Path) -> None:

@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.evaluation.protocol import rank_by_score
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity, recent_baskets
 from modiste.models.sorted_rows import SortedRows
 from modiste.models.time_decay import decay, in_units
@@ -89,11 +90,21 @@ class PopularityByAge:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` best sellers of each customer's band."""
-        known = self._lists.table["band"].unique().implode()
-        bands = batch.customers.select(
-            "customer", band=_band(self.settings.band_starts)
-        ).with_columns(pl.when(pl.col("band").is_in(known)).then("band").otherwise(_UNKNOWN))
-        return rank_by_score(self._lists.join(bands, most=k).drop("band"), k)
+        age = batch.customers["age"]
+        starts = np.sort(self.settings.band_starts)
+        band = np.searchsorted(starts, age.fill_null(0).to_numpy(), side="right")
+        band[age.is_null().to_numpy()] = _UNKNOWN_BAND
+        # A band that has bought nothing lately has no list of its own.
+        bands = self._lists.array("band")
+        first = np.searchsorted(bands, band)
+        band = np.where(np.append(bands, _UNKNOWN_BAND)[first] == band, band, _UNKNOWN_BAND)
+        row, best = self._lists.rows(band, most=k)
+        return rank_arrays(
+            batch.customers["customer"].to_numpy()[row],
+            self._lists.array("article")[best],
+            self._lists.array("score")[best],
+            k,
+        )
 
     def save(self, folder: Path) -> None:
         """Write each band's popularity."""
@@ -107,7 +118,8 @@ class PopularityByAge:
 
 
 # The band of customers whose age is not known, or whose band has bought nothing lately.
-_UNKNOWN = pl.lit(-1, pl.Int32)
+_UNKNOWN_BAND = -1
+_UNKNOWN = pl.lit(_UNKNOWN_BAND, pl.Int32)
 
 
 def _band(starts: tuple[int, ...]) -> pl.Expr:

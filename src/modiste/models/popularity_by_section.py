@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.evaluation.protocol import rank_by_score
+from modiste.data.pairs import codes_of, find, pairs_of, sums_by_pair
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
@@ -101,33 +103,47 @@ class PopularityBySection:
         the bought sections and the best of all together hold the exact best ``k``.
         """
         smoothing = self.settings.smoothing
-        tastes = (
-            self._section_of.join(purchase_units(batch, self.settings.purchase_decay))
-            .group_by("customer", "section", "share")
-            .agg(pl.col("units").sum())
+        customers = batch.customers["customer"].to_numpy()
+        bought = purchase_units(batch, self.settings.purchase_decay)
+        row, found = self._section_of.rows(bought["article"].to_numpy())
+        tastes, units = sums_by_pair(
+            bought["customer"].to_numpy()[row],
+            self._section_of.array("section")[found],
+            bought["units"].to_numpy()[row],
         )
-        totals = tastes.group_by("customer").agg(total=pl.col("units").sum() * UNIT)
-        bought = tastes.join(totals, on="customer").select(
-            "customer",
-            "section",
-            lift=(pl.col("units") * UNIT + smoothing * pl.col("share"))
-            / ((pl.col("total") + smoothing) * pl.col("share")),
+        customer, section = codes_of(tastes)
+        of_customer = np.searchsorted(customers, customer)
+        total = np.zeros(len(customers), dtype=np.int64)
+        np.add.at(total, of_customer, units)
+        weight = total * UNIT + smoothing
+        share = self._shares["share"].to_numpy()[
+            np.searchsorted(self._shares["section"].to_numpy(), section)
+        ]
+        lift = (units * UNIT + smoothing * share) / (weight[of_customer] * share)
+        taste, best = self._best_of_section.rows(section, most=k)
+
+        everywhere = self._best.head(k)
+        in_section = np.tile(everywhere["section"].to_numpy(), len(customers))
+        everybody = np.repeat(np.arange(len(customers)), everywhere.height)
+        elsewhere = find(pairs_of(customers[everybody], in_section), tastes) < 0
+        popularity = np.tile(everywhere["popularity"].to_numpy(), len(customers))
+        score = popularity * smoothing / weight[everybody]
+        return rank_arrays(
+            np.concatenate([customer[taste], customers[everybody][elsewhere]]),
+            np.concatenate(
+                [
+                    self._best_of_section.array("article")[best],
+                    np.tile(everywhere["article"].to_numpy(), len(customers))[elsewhere],
+                ]
+            ),
+            np.concatenate(
+                [
+                    self._best_of_section.array("popularity")[best] * lift[taste],
+                    score[elsewhere],
+                ]
+            ),
+            k,
         )
-        in_bought = self._best_of_section.join(bought, most=k).select(
-            "customer", "article", score=pl.col("popularity") * pl.col("lift")
-        )
-        elsewhere = (
-            batch.customers.select("customer")
-            .join(totals, on="customer", how="left")
-            .join(self._best.head(k), how="cross")
-            .join(bought.select("customer", "section"), on=["customer", "section"], how="anti")
-            .select(
-                "customer",
-                "article",
-                score=pl.col("popularity") * smoothing / (pl.col("total").fill_null(0) + smoothing),
-            )
-        )
-        return rank_by_score(pl.concat([in_bought, elsewhere]), k)
 
     def save(self, folder: Path) -> None:
         """Write sections, popularity and shares."""

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.evaluation.protocol import rank_by_score
+from modiste.evaluation.protocol import rank_arrays
 from modiste.models.columns import ArticleColumn
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
@@ -85,10 +85,11 @@ class Repurchase:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` of each customer's own articles."""
-        scored = self._factors.join(purchase_units(batch, self.settings.purchase_decay)).select(
-            "customer", "article", score=pl.col("units") * UNIT * pl.col("factor")
-        )
-        return rank_by_score(scored, k)
+        bought = purchase_units(batch, self.settings.purchase_decay)
+        article = bought["article"].to_numpy()
+        row, factor = self._factors.rows(article)
+        score = bought["units"].to_numpy()[row] * UNIT * self._factors.array("factor")[factor]
+        return rank_arrays(bought["customer"].to_numpy()[row], article[row], score, k)
 
     def save(self, folder: Path) -> None:
         """Write the articles' factors."""

@@ -6,9 +6,11 @@ Models hold tables of 100,000 articles and more, and a live request asks for tho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.models.flat_arrays import ranges
 
@@ -43,10 +45,20 @@ class SortedRows:
         As an inner join: the columns of ``left`` and the table's; in the order of ``left`` and, for
         each of its rows, of the table.
         """
-        keys, wanted = self.table[self.key].to_numpy(), left[self.key].to_numpy()
+        of_left, rows = self.rows(left[self.key].to_numpy(), most)
+        return left[of_left].hstack(self.table.drop(self.key)[rows])
+
+    def rows(
+        self, wanted: NDArray[Any], most: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs of :meth:`join` as row numbers: of the keys that are wanted, and the table."""
+        keys = self.array(self.key)
         first = np.searchsorted(keys, wanted)
         n = np.searchsorted(keys, wanted, side="right") - first
         if most is not None:
             n = np.minimum(n, most)
-        rows = ranges(first, n)
-        return left[np.repeat(np.arange(len(wanted)), n)].hstack(self.table.drop(self.key)[rows])
+        return np.repeat(np.arange(len(wanted)), n), ranges(first, n)
+
+    def array(self, column: str) -> NDArray[Any]:
+        """A column of the table as a flat array."""
+        return self.table[column].to_numpy()
