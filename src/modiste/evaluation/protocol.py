@@ -66,7 +66,10 @@ def rank_by_score(scored: pl.DataFrame, k: int) -> pl.DataFrame:
     -------
     A frame with the columns of ``RECOMMENDATIONS``.
     """
-    return rank_arrays(*(scored[name].to_numpy() for name in ("customer", "article", "score")), k)
+    customer, article, score = (
+        scored[name].to_numpy() for name in ("customer", "article", "score")
+    )
+    return rank_arrays(customer, article, score, k)
 
 
 def rank_arrays(
