@@ -1,4 +1,5 @@
-# Two commands matter to a newcomer: `make demo` and `make test`. All else is for who works here.
+# Three commands matter to a newcomer: `make demo`, `make serve` and `make test`. All else is for who
+# works here.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format lock clean
+.PHONY: help demo serve test lint types unit format lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -38,6 +39,10 @@ demo: $(VENV)/.demo ## From nothing to recommendations one can look at (needs 5 
 	@echo 'Articles like the first one of the catalogue, by a small sentence model (all-MiniLM-L6-v2):'
 	@$(BIN)/modiste similar --run demo/run "$$(sed -n 2p demo/shop/articles.csv | cut -d, -f1)" -k 5
 	@echo 'Open demo/run/report.html and demo/run/catalogue_map.html in a browser.'
+
+serve: demo ## From nothing to a page over the demo shop, at http://127.0.0.1:8000 (Ctrl-C ends it)
+	@$(BIN)/modiste export demo/run --out demo/bundle --purchases demo/shop/next_week.csv
+	@$(BIN)/modiste serve demo/bundle --events demo/events.sqlite
 
 test: lint types unit ## Lint, types and tests
 
