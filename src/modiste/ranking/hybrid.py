@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from modiste.candidates.generator import CandidateGenerator
-from modiste.candidates.settings import with_segments
+from modiste.candidates.settings import SEGMENTS, with_segments
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.errors import damaged
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
@@ -291,8 +292,11 @@ class Hybrid:
         self, scorer: str, scored: pl.DataFrame, rows: pl.DataFrame, asked: pl.Series
     ) -> pl.DataFrame:
         """Add the column of a scorer: its scores of the rows asked about, null elsewhere."""
+        blend = self.generator.models.weights
+        if asked.all():
+            return scored.with_columns(score_rows(rows, self.rankers, blend, [scorer])[scorer])
         some = rows.filter(asked)
-        scores = score_rows(some, self.rankers, self.generator.models.weights, [scorer])[scorer]
+        scores = score_rows(some, self.rankers, blend, [scorer])[scorer]
         place = pl.when(asked).then(asked.cast(pl.UInt32).cum_sum() - 1)
         return scored.with_columns(scores.gather(scored.select(place).to_series()).alias(scorer))
 
@@ -361,8 +365,9 @@ def bought_pairs(batch: CustomerBatch) -> pl.DataFrame:
 
 def _has_weight(scored: pl.DataFrame, weights: Weights, scorer: str) -> pl.Series:
     """Whether a scorer has a weight in the segment of each row's customer."""
-    segments = [segment for segment, of_it in weights.items() if of_it.get(scorer)]
-    return scored["segment"].cast(pl.String).is_in(segments)
+    segments = scored["segment"]
+    weighted = [bool(weights.get(segment, {}).get(scorer)) for segment in SEGMENTS]
+    return pl.Series(np.array(weighted)[segments.to_physical().to_numpy()])
 
 
 def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:

@@ -160,7 +160,8 @@ class LightGBMRanker:
 
     def _matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         require_features(self._names, frame)
-        return frame.select(pl.col(self._names).cast(pl.Float32).fill_null(np.nan)).to_numpy()
+        # What is not known comes out as NaN, which is what trees take for it.
+        return frame.select(pl.col(self._names).cast(pl.Float32)).to_numpy()
 
     def _dataset(
         self,

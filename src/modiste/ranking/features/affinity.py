@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +33,7 @@ _LATEST = ("department_name", "product_type_name")
 _PRODUCT = "product_code"
 
 
+@cache  # a live request would put them into words anew
 def _features() -> tuple[Feature, ...]:
     pairs = {
         "times_bought": "days on which the customer bought the article",

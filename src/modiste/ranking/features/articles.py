@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -129,6 +130,11 @@ def _place(days: int) -> pl.Expr:
     return pl.col(f"sales_{days}").rank("min", descending=True)
 
 
+@cache  # a live request would put them into words anew
+def _features() -> tuple[Feature, ...]:
+    return tuple(feature for feature, _ in _definitions(date.max))
+
+
 class ArticleFeatures:
     """One row an article on sale, the same for every customer."""
 
@@ -139,7 +145,7 @@ class ArticleFeatures:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The group's features."""
-        return tuple(feature for feature, _ in _definitions(date.max))
+        return _features()
 
     def fit(self, history: History) -> Self:
         """Count the sales of the last days."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +69,7 @@ _LAST_PRODUCT = {
 }
 
 
+@cache  # a live request would put them into words anew
 def _features() -> tuple[Feature, ...]:
     meanings = {
         **_VISIT,
