@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated
 
@@ -38,17 +39,33 @@ def customer_sample_router() -> APIRouter:
         request: Request,
         k: Annotated[int, Query(ge=1, le=MOST_SAMPLED)] = 12,
         seed: Annotated[int, Query(ge=0, le=2**31)] = 0,
+        bought_later: Annotated[
+            bool,
+            Query(description="Only those of whom it is known that they bought after its date."),
+        ] = False,
     ) -> list[SampledCustomer]:
         """Customers of the bundle, drawn at random: the same ones of the same seed."""
-        return await answer(request, lambda answering: _sample(answering, k, seed))
+        everybody = _buyers if bought_later else _all
+        return await answer(request, lambda answering: _sample(answering, everybody, k, seed))
 
     return router
 
 
-def _sample(answering: Answering, k: int, seed: int) -> list[SampledCustomer]:
-    store = answering.bundle.customers
-    drawn = np.random.default_rng(seed).choice(len(store), min(k, len(store)), replace=False)
-    batch = store.batch(drawn.tolist())
+def _all(answering: Answering) -> Sequence[int]:
+    return range(len(answering.bundle.customers))
+
+
+def _buyers(answering: Answering) -> Sequence[int]:
+    later = answering.bundle.later
+    return [] if later is None else later.customers.tolist()
+
+
+def _sample(
+    answering: Answering, among: Callable[[Answering], Sequence[int]], k: int, seed: int
+) -> list[SampledCustomer]:
+    store, codes = answering.bundle.customers, among(answering)
+    places = np.random.default_rng(seed).choice(len(codes), min(k, len(codes)), replace=False)
+    batch = store.batch([codes[place] for place in places.tolist()])
     rows = (
         batch.customers.select("customer", "customer_id", "age")
         .join(segment_of_customers(batch), on="customer", maintain_order="left")

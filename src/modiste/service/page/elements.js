@@ -32,8 +32,13 @@ function filled(made, attributes, children) {
       for (const [property, of] of Object.entries(value)) made.style.setProperty(property, of);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  fill(made, ...children);
   return made;
+}
+
+/** Append children; null and undefined are left out, lists are taken apart. */
+export function fill(parent, ...children) {
+  parent.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
 }
 
 /** A section with a heading that names it. */

@@ -53,7 +53,8 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const MODELS = {
   sasrec: "SASRec", gnn: "GNN", combined: "both networks", lightgbm: "LightGBM",
   lightgbm_known: "LightGBM of all who bought before", tabnet: "TabNet",
-  logistic: "logistic regression", blend_of_candidates: "blend of all candidates",
+  logistic: "logistic regression", co_visitation: "co-visitation",
+  blend_of_candidates: "blend of all candidates",
 };
 
 /** A model's name in words. */

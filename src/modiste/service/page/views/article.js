@@ -2,7 +2,7 @@
 
 import { get, path } from "../api.js";
 import { weeklyBars } from "../chart.js";
-import { element, section } from "../elements.js";
+import { element, fill, section } from "../elements.js";
 import { picture, tile, tiles } from "../tiles.js";
 import { capital, columnName, count, counted, day, nameOf, percent, price } from "../words.js";
 
@@ -14,7 +14,8 @@ export async function showArticle({ content, name: id, signal }) {
       throw error;
     }),
   ]);
-  content.append(
+  fill(
+    content,
     element("div.article", {},
       element("div.large", {}, picture(article)),
       element("div", {},

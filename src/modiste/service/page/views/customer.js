@@ -1,7 +1,7 @@
 // One customer: what is recommended and why, and all that was bought, as a timeline.
 
 import { get, path, post } from "../api.js";
-import { element, say, section } from "../elements.js";
+import { element, fill, say, section } from "../elements.js";
 import { explanation } from "../explanation.js";
 import { picture, tile, tiles, articleAddress } from "../tiles.js";
 import { count, counted, day, daysBetween, month, nameOf, price, shortId } from "../words.js";
@@ -21,7 +21,8 @@ export async function showCustomer({ content, name: id, signal }) {
   const truth = parts.includes("later purchases")
     ? (await get(path("customers", id, "later-purchases"), {}, signal)).articles
     : null;
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "Customer"),
     element("h1", {}, customer.age === null ? "A customer" : `A customer of ${customer.age} years`),
     element("p.lead", {}, facts(customer).join(" · ")),

@@ -1,7 +1,7 @@
 // Some customers to begin with, and a way to one whose id is known.
 
 import { get, path } from "../api.js";
-import { element } from "../elements.js";
+import { element, fill } from "../elements.js";
 import { count, day, shortId } from "../words.js";
 
 const SAMPLED = 12;
@@ -15,13 +15,17 @@ export const segmentName = (segment) => SEGMENTS[segment] ?? segment;
 export const customerAddress = (id) => `#/customers/${encodeURIComponent(id)}`;
 
 export async function showCustomers({ content, parameters, signal }) {
+  const { parts } = await get(path("version"), {}, signal);
   const seed = Number(parameters.get("seed") ?? 0);
-  const sampled = await get(path("customers"), { k: SAMPLED, seed }, signal);
+  const buyers = parts.includes("later purchases") && !parameters.has("any");
+  const sampled = await get(path("customers"), { k: SAMPLED, seed, bought_later: buyers }, signal);
+  const sample = (values) => `#/customers?${new URLSearchParams(values)}`;
   const id = element("input", {
     id: "customer-id", autocomplete: "off", spellcheck: "false", maxlength: 200, required: true,
     placeholder: "the whole id",
   });
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "modiste · live"),
     element("h1", {}, "Whom shall we dress?"),
     element(
@@ -38,8 +42,13 @@ export async function showCustomers({ content, parameters, signal }) {
       },
       element("label", { for: "customer-id" }, "Customer"), id,
       element("button.main", { type: "submit" }, "Show"),
-      element("a.button", { href: `#/customers?seed=${seed + 1}` }, "Others"),
+      element("a.button", { href: sample({ seed: seed + 1, ...(buyers ? {} : { any: "" }) }) }, "Others"),
     ),
+    parts.includes("later purchases")
+      ? element("p.note", {},
+        buyers ? "These bought something in the days after, which the service does not know. " : "Drawn from all customers. ",
+        element("a", { href: buyers ? sample({ any: "" }) : sample({}) }, buyers ? "Draw from all customers" : "Only who bought after"))
+      : null,
     element("ul.cards", {}, sampled.map((customer) =>
       element("li", {},
         element("a.card", { href: customerAddress(customer.customer_id) },

@@ -2,7 +2,7 @@
 // MAP@12 by measuring.
 
 import { get, path, post, postForLines } from "../api.js";
-import { element, say, section } from "../elements.js";
+import { element, fill, say, section } from "../elements.js";
 import { articleAddress, picture } from "../tiles.js";
 import { capital, columnName, count, counted, milliseconds, nameOf, price, shortId } from "../words.js";
 import { customerAddress } from "./customers.js";
@@ -27,7 +27,8 @@ export async function showDesk({ content, parameters, signal }) {
   const customers = (buyers.length ? buyers : sampled).slice(0, CUSTOMERS).map((each) => each.customer_id);
   const plain = await lists(customers, {}, signal);
   const desk = new Desk({ attributes, customers, plain: plain.customers, prices: pricesOf(plain.customers), rules: parsed(parameters.get("rules")), signal });
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "Rules"),
     element("h1", {}, "The merchandiser's desk"),
     element("p.lead", {}, "Move a slider: these customers' lists follow. The address keeps the rules, so that they can be sent to somebody."),

@@ -1,28 +1,29 @@
 // The catalogue as a map: a point an article, near to those that are alike.
 
 import { get, path } from "../api.js";
-import { element, say } from "../elements.js";
-import { articleAddress } from "../tiles.js";
+import { element, fill, say } from "../elements.js";
+import { articleAddress, picture } from "../tiles.js";
 import { capital, columnName, count, counted } from "../words.js";
 
 // Groups with a colour of their own; all others share one.
 const COLOURED = 10;
-const FINEST = 65_535;
+const MARGIN = 16; // pixels around the map
 const NEAR = 14; // pixels from a point within which it is meant
 const ZOOMS = { nearer: 1.5, farther: 1 / 1.5 };
 
 export async function showMap({ content, signal }) {
   const { parts } = await get(path("version"), {}, signal);
-  content.append(element("p.eyebrow", {}, "Map"), element("h1", {}, "The catalogue as a map"));
+  fill(content, element("p.eyebrow", {}, "Map"), element("h1", {}, "The catalogue as a map"));
   if (!parts.includes("map")) {
-    content.append(element("p.lead", {}, "The run behind this bundle made none: it has no article vectors."));
+    fill(content, element("p.lead", {}, "The run behind this bundle made none: it has no article vectors."));
     return;
   }
   const found = await get(path("map"), {}, signal);
   const map = new CatalogueMap(found);
-  content.append(
-    element("p.lead", {}, `${counted(found.article_ids.length, "article")}, each a point; those that are alike lie near each other. Choose one to look at it.`),
-    map.tools, element("div.map", {}, map.stage, map.legend), map.chosen,
+  fill(
+    content,
+    element("p.lead", {}, `${counted(found.article_ids.length, "article")}, each a point; those that are alike lie near each other. Choose one to see what it is.`),
+    map.tools, element("div.map", {}, map.stage, element("div", {}, map.chosen, map.legend)),
   );
   map.watch(signal);
 }
@@ -34,6 +35,7 @@ class CatalogueMap {
     this.ids = ids;
     this.names = names;
     this.places = numbers(places);
+    this.#span();
     this.groupings = groupings.map((each) => ({ ...each, codes: numbers(each.codes) }));
     this.grouping = this.groupings[0] ?? null;
     this.alone = null; // a group that is shown alone
@@ -45,9 +47,15 @@ class CatalogueMap {
       "aria-label": "Map of the articles",
     }, this.canvas);
     this.legend = element("div.legend", { role: "group", "aria-label": "Legend" });
-    this.chosen = element("p.chosen-article", { "aria-live": "polite" }, "No article is chosen.");
+    this.chosen = element("div.chosen-article", { "aria-live": "polite" }, element("p.note", {}, "No article is chosen."));
     this.tools = this.#tools();
     this.#drawLegend();
+  }
+
+  // The part of the square that is used: a map is rarely as high as it is wide.
+  #span() {
+    const of = (axis) => this.places.filter((_, number) => number % 2 === axis);
+    this.span = [0, 1].map((axis) => Math.max(of(axis).reduce((one, other) => Math.max(one, other), 0), 1));
   }
 
   #tools() {
@@ -131,12 +139,12 @@ class CatalogueMap {
 
   /** Where an article lies on the stage, in pixels. */
   at(article) {
-    const [width, height] = [this.stage.clientWidth, this.stage.clientHeight];
-    const scale = Math.min(width, height) - 24;
-    return [
-      this.view.x + this.view.zoom * ((width - scale) / 2 + (this.places[2 * article] / FINEST) * scale),
-      this.view.y + this.view.zoom * ((height - scale) / 2 + (this.places[2 * article + 1] / FINEST) * scale),
-    ];
+    const size = [this.stage.clientWidth, this.stage.clientHeight];
+    const scale = Math.min(...size.map((pixels, axis) => (pixels - 2 * MARGIN) / this.span[axis]));
+    return size.map((pixels, axis) => {
+      const inside = (pixels - this.span[axis] * scale) / 2 + this.places[2 * article + axis] * scale;
+      return this.view[axis === 0 ? "x" : "y"] + this.view.zoom * inside;
+    });
   }
 
   isShown(article) {
@@ -179,8 +187,7 @@ class CatalogueMap {
     const id = this.ids[article];
     const group = this.grouping?.values[this.grouping.codes[article]];
     this.chosen.replaceChildren(
-      element("a", { href: articleAddress(id) }, this.names[article] || id),
-      group ? ` · ${group}` : "",
+      element("a", { href: articleAddress(id) }, picture({ article_id: id }), element("span", {}, element("b", {}, this.names[article] || id), group ?? "")),
     );
     const [x, y] = this.at(article);
     // Brought back where it was led out of sight.
@@ -219,7 +226,7 @@ class CatalogueMap {
     const context = this.canvas.getContext("2d");
     context.scale(pixels, pixels);
     const style = getComputedStyle(this.stage);
-    const radius = Math.max(1.6, Math.min(5, 70 / Math.sqrt(this.ids.length))) * Math.min(this.view.zoom ** 0.4, 2.5);
+    const radius = Math.max(1.6, Math.min(5, 130 / Math.sqrt(this.ids.length))) * Math.min(this.view.zoom ** 0.4, 2.5);
     // The small groups last, over the large ones.
     for (const colour of [COLOURED, ...Array(COLOURED).keys()]) {
       context.fillStyle = this.#resolved(style, `--g${colour}`);

@@ -2,7 +2,7 @@
 
 import { get, path } from "../api.js";
 import { intervals } from "../chart.js";
-import { element, say, section } from "../elements.js";
+import { element, fill, say, section } from "../elements.js";
 import { capital, count, day, later, milliseconds, modelName } from "../words.js";
 
 export async function showModels({ content, signal }) {
@@ -11,7 +11,8 @@ export async function showModels({ content, signal }) {
     parts.includes("results") ? get(path("results"), {}, signal) : null,
     get(path("latencies"), {}, signal),
   ]);
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "Models"),
     element("h1", {}, "How good, and how fast"),
     results ? accuracy(results) : section("Accuracy", element("p.note", {}, "The run behind this bundle was not evaluated.")),
@@ -39,7 +40,7 @@ function accuracy(results) {
             element("th", { scope: "row" }, modelName(each.model)),
             element("td", {}, each.map.mean.toFixed(4)), element("td", {}, interval(each.map)),
             element("td", {}, each.difference ? signed(each.difference.mean) : "–"),
-            element("td", {}, each.difference ? interval(each.difference) : "–")))))));
+            element("td", {}, each.difference ? `${signed(each.difference.low)} to ${signed(each.difference.high)}` : "–")))))));
 }
 
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(4);

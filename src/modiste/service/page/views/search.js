@@ -1,7 +1,7 @@
 // Articles that words find.
 
 import { get, path } from "../api.js";
-import { element } from "../elements.js";
+import { element, fill } from "../elements.js";
 import { tile, tiles } from "../tiles.js";
 import { counted, milliseconds } from "../words.js";
 
@@ -16,7 +16,8 @@ export async function showSearch({ content, parameters, signal }) {
   const took = performance.now() - started;
   const how = found.by === "vectors" ? "by the sense of the words" : "by the words themselves";
   const other = new URLSearchParams(all ? { q: words } : { q: words, all: "" });
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "Search"),
     element("h1", {}, `“${words}”`),
     element("p.lead", {},

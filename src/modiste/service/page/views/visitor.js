@@ -1,7 +1,7 @@
 // A visitor of whom nothing is known: what it looks at changes what is recommended, at once.
 
 import { get, path, post } from "../api.js";
-import { element, say, section } from "../elements.js";
+import { element, fill, say, section } from "../elements.js";
 import { caption, picture, tile, tiles } from "../tiles.js";
 import { counted, milliseconds, nameOf } from "../words.js";
 
@@ -89,7 +89,7 @@ export async function showVisitor({ content, parameters, signal }) {
     }));
   }
 
-  async function fill() {
+  async function stock() {
     const wanted = words.value.trim();
     drawShelf(wanted
       ? (await get(path("search"), { q: wanted, k: ON_SHELF }, signal)).articles
@@ -97,7 +97,7 @@ export async function showVisitor({ content, parameters, signal }) {
   }
 
   const nothing = element("p.note", {}, "Nothing yet: the list is what suits most people.");
-  await fill();
+  await stock();
   await Promise.all(seen.filter((id) => !names.has(id)).map(async (id) =>
     names.set(id, await get(path("articles", id), {}, signal))));
   drawLooked();
@@ -106,10 +106,11 @@ export async function showVisitor({ content, parameters, signal }) {
   const searchForm = element("form.row", {
     submit: (event) => {
       event.preventDefault();
-      fill().catch((error) => say(error.message));
+      stock().catch((error) => say(error.message));
     },
   }, element("label", { for: words.id }, "On the shelf"), words, element("button", { type: "submit" }, "Find"));
-  content.append(
+  fill(
+    content,
     element("p.eyebrow", {}, "New visitor"),
     element("h1", {}, "Somebody comes in"),
     element("p.lead", {}, "Nothing is known but what the visitor looks at. Choose articles from the shelf: each counts at once, and nothing of it is kept."),
