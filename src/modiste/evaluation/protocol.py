@@ -66,7 +66,10 @@ def rank_by_score(scored: pl.DataFrame, k: int) -> pl.DataFrame:
     -------
     A frame with the columns of ``RECOMMENDATIONS``.
     """
-    return rank_arrays(*(scored[name].to_numpy() for name in ("customer", "article", "score")), k)
+    customer, article, score = (
+        scored[name].to_numpy() for name in ("customer", "article", "score")
+    )
+    return rank_arrays(customer, article, score, k)
 
 
 def rank_arrays(
@@ -79,12 +82,7 @@ def rank_arrays(
     starts, sizes = groups_of_sorted(customer[order])
     place = np.arange(len(order)) - np.repeat(starts, sizes)
     kept = order[place < k]
+    columns = (customer[kept], article[kept], score[kept], (place[place < k] + 1).astype(np.uint16))
     return pl.DataFrame(
-        {
-            "customer": customer[kept],
-            "article": article[kept],
-            "score": score[kept],
-            "rank": (place[place < k] + 1).astype(np.uint16),
-        },
-        schema=RECOMMENDATIONS,
+        [pl.Series(name, values) for name, values in zip(RECOMMENDATIONS, columns, strict=True)]
     )

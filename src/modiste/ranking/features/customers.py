@@ -101,13 +101,7 @@ def _values(batch: CustomerBatch) -> dict[str, NDArray[Any]]:
         "days_since_first": first,
         "repeats": 1 - distinct / purchases,
         "mean_price": _mean(payer, _numbers(paid["price"]), n),
-        "customer_online": _mean(
-            payer,
-            np.where(
-                paid["sales_channel_id"].is_null(), np.nan, paid["sales_channel_id"] == _ONLINE
-            ),
-            n,
-        ),
+        "customer_online": _mean(payer, _numbers(paid["sales_channel_id"] == _ONLINE), n),
     }
 
 

@@ -119,7 +119,9 @@ class VisitFeatures:
         of_customer = rows_of_customers(batch, candidates["customer"])
         n = batch.customers.height
         visit_price, of_visit = _of_customers(bought, n)
-        found = {name: values[of_customer] for name, values in of_visit.items()}
+        found: dict[str, NDArray[Any]] = {
+            name: values[of_customer] for name, values in of_visit.items()
+        }
         found |= _of_last_purchase(bought, of_customer, of_article)
         found |= _of_last_product(bought, of_customer, codes[_PRODUCT][of_article])
         # NaN for who never bought: of who bought, nothing of this kind is known to be none.
