@@ -82,12 +82,7 @@ def rank_arrays(
     starts, sizes = groups_of_sorted(customer[order])
     place = np.arange(len(order)) - np.repeat(starts, sizes)
     kept = order[place < k]
+    columns = (customer[kept], article[kept], score[kept], (place[place < k] + 1).astype(np.uint16))
     return pl.DataFrame(
-        {
-            "customer": customer[kept],
-            "article": article[kept],
-            "score": score[kept],
-            "rank": (place[place < k] + 1).astype(np.uint16),
-        },
-        schema=RECOMMENDATIONS,
+        [pl.Series(name, values) for name, values in zip(RECOMMENDATIONS, columns, strict=True)]
     )

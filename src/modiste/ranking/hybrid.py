@@ -386,7 +386,8 @@ def latest_sales(history: History) -> pl.DataFrame:
         .filter(pl.col("last_sale") == pl.col("last_sale").max().over("article"))
         .group_by("article", "last_sale")
         .agg(price=pl.col("paid").sum() / pl.col("priced").sum())
-        .with_columns(pl.col("price").fill_nan(None))
+        # Prices are kept in single precision: 0.2 is to be no more than a ceiling of 0.2.
+        .with_columns(pl.col("price").fill_nan(None).round(6))
         .sort("article")
     )
 

@@ -285,7 +285,9 @@ class Answering:
     def _work_out(self, further: str) -> ArticleRules:
         bundle = self.bundle
         rules = bundle.hybrid.rules.beside(Rules.model_validate_json(further))
-        return article_rules(rules, bundle.articles, bundle.latest_sales, self.as_of)
+        # Its price is that of the latest sales, as where the shop's own rules are worked out.
+        articles = bundle.articles.drop("price")
+        return article_rules(rules, articles, bundle.latest_sales, self.as_of)
 
     def _newcomer(self, age: int | None) -> CustomerBatch:
         """Somebody without any purchase, of whom nothing but the age may be known."""
