@@ -167,13 +167,12 @@ def merge(proposals: Mapping[str, pl.DataFrame], limit: int) -> pl.DataFrame:
     for name, frame in proposals.items():
         row = find(proposed[name], pairs)
         scores = np.full(len(pairs), np.nan, dtype=np.float32)
-        ranks = np.zeros(len(pairs), dtype=np.uint16)
+        ranks = np.full(len(pairs), np.nan, dtype=np.float32)
         scores[row[row >= 0]] = frame["score"].to_numpy()[row >= 0]
         ranks[row[row >= 0]] = frame["rank"].to_numpy()[row >= 0]
-        ranked = pl.Series(rank_of(name), ranks)
         columns += [
             pl.Series(score_of(name), scores, nan_to_null=True),
-            ranked.set(ranked == 0, None),
+            pl.Series(rank_of(name), ranks, nan_to_null=True).cast(pl.UInt16),
         ]
     return pl.DataFrame(columns)
 

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.data.dataset import CustomerBatch
-from modiste.data.days import day_number
+from modiste.data.days import day_number, day_numbers
 from modiste.models.blend import RECOMMENDERS
 
 # Customers are asked different sources by how long ago they last bought.
@@ -102,16 +102,16 @@ def _segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
     # Sorted by day, a customer's last purchase is its last row.
     after = np.searchsorted(bought, customers.to_numpy(), side="right")
     cold = after == np.searchsorted(bought, customers.to_numpy())
-    days = day_number(batch.as_of) - batch.transactions["t_dat"].to_physical().to_numpy()
+    days = day_number(batch.as_of) - day_numbers(batch.transactions["t_dat"])
     # One more, where nobody bought anything.
     since = np.append(days, LATELY_DAYS)[after - 1]
     segment = np.where(cold, 0, np.where(since <= LATELY_DAYS, 1, 2))
     names = pl.Series("segment", SEGMENTS, dtype=pl.Enum(SEGMENTS))
-    return pl.DataFrame([customers, names.gather(segment)])
+    return pl.DataFrame([customers, names[segment]])
 
 
 def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
     """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
     segments = segment_of_customers(batch)
     row = np.searchsorted(segments["customer"].to_numpy(), rows["customer"].to_numpy())
-    return rows.with_columns(segments["segment"].gather(row))
+    return rows.hstack([segments["segment"][row]])

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
+from modiste.data.days import day_numbers
 from modiste.data.manifest import Manifest
 from modiste.data.pairs import groups_of_sorted
 from modiste.engine import Engine
@@ -83,10 +84,9 @@ class CustomerBatch:
     @cached_property
     def interactions(self) -> pl.DataFrame:
         """Each (customer, article, day) once, however many pieces: the three columns, sorted."""
-        customer, article, day = (
-            self.transactions[name].to_physical().to_numpy()
-            for name in ("customer", "article", "t_dat")
-        )
+        rows = self.transactions
+        customer, article = rows["customer"].to_numpy(), rows["article"].to_numpy()
+        day = day_numbers(rows["t_dat"])
         order = np.lexsort((day, article, customer))
         starts, _ = groups_of_sorted(customer[order], article[order], day[order])
         first = order[starts]

@@ -90,10 +90,9 @@ class PopularityByAge:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` best sellers of each customer's band."""
-        age = batch.customers["age"]
-        starts = np.sort(self.settings.band_starts)
-        band = np.searchsorted(starts, age.fill_null(0).to_numpy(), side="right")
-        band[age.is_null().to_numpy()] = _UNKNOWN_BAND
+        age = batch.customers["age"].cast(pl.Float32).to_numpy()
+        band = np.searchsorted(np.sort(self.settings.band_starts), age, side="right")
+        band[np.isnan(age)] = _UNKNOWN_BAND
         # A band that has bought nothing lately has no list of its own.
         bands = self._lists.array("band")
         first = np.searchsorted(bands, band)

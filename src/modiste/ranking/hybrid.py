@@ -294,7 +294,7 @@ class Hybrid:
         """Add the column of a scorer: its scores of the rows asked about, null elsewhere."""
         blend = self.generator.models.weights
         if asked.all():
-            return scored.with_columns(score_rows(rows, self.rankers, blend, [scorer])[scorer])
+            return scored.hstack([score_rows(rows, self.rankers, blend, [scorer])[scorer]])
         some = rows.filter(asked)
         scores = score_rows(some, self.rankers, blend, [scorer])[scorer]
         place = pl.when(asked).then(asked.cast(pl.UInt32).cum_sum() - 1)

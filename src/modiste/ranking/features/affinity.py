@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.ranking.features.group import ATTRIBUTE_WORDS, days_since, ratio
+from modiste.data.days import day_number, day_numbers
+from modiste.ranking.features.group import ATTRIBUTE_WORDS
 from modiste.ranking.features.matches import ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -89,9 +91,7 @@ class AffinityFeatures:
         customer = rows_of_customers(batch, bought["customer"])
         of_customer = rows_of_customers(batch, candidates["customer"])
         article, of_article = bought["article"].to_numpy(), candidates["article"].to_numpy()
-        days = (
-            bought.select(days_since(pl.col("t_dat"), pl.lit(batch.as_of))).to_series().to_numpy()
-        )
+        days = (day_number(batch.as_of) - day_numbers(bought["t_dat"])).astype(np.float32)
         total = np.bincount(customer, minlength=batch.customers.height)[of_customer]
         total = np.where(total, total, np.nan).astype(np.float32)
 
@@ -103,7 +103,7 @@ class AffinityFeatures:
         }
         # Of who bought something, nothing of this kind is known to be none.
         nothing = np.isnan(total)
-        added = {
+        added: dict[str, NDArray[Any]] = {
             "times_bought": np.where(nothing, np.nan, own.count()),
             "days_since_bought": own.least(days),
             "product_times_bought": np.where(nothing, np.nan, same[_PRODUCT].count()),
@@ -111,13 +111,20 @@ class AffinityFeatures:
             **{f"share_of_{column}": same[column].count() / total for column in _TASTES},
             **{f"days_since_{column}": same[column].least(days) for column in _LATEST},
         }
-        return candidates.with_columns(
-            *[
+        known = {
+            name: candidates[name].to_numpy()
+            for name in ("price", "mean_price", "customer_age", "buyer_age")
+        }
+        # Not by Polars, which divides a column by one number as it multiplies by its reciprocal: a
+        # customer alone would have features with another last bit than among others.
+        with np.errstate(divide="ignore", invalid="ignore"):  # what was given away cost 0
+            added["price_to_habit"] = known["price"] / known["mean_price"]
+        added["age_to_buyers"] = known["customer_age"] - known["buyer_age"]
+        return candidates.hstack(
+            [
                 pl.Series(name, values, pl.Float32, nan_to_null=True)
                 for name, values in added.items()
-            ],
-            price_to_habit=ratio(candidates["price"], candidates["mean_price"]),
-            age_to_buyers=pl.col("customer_age") - pl.col("buyer_age"),
+            ]
         )
 
     def save(self, folder: Path) -> None:

@@ -75,9 +75,7 @@ class FeatureBuilder:
         """
         for group in self.groups.values():
             candidates = group.join(batch, candidates)
-        return candidates.select(
-            "customer", "article", *[feature.name for feature in self.features]
-        )
+        return candidates[["customer", "article", *(feature.name for feature in self.features)]]
 
     def save(self, folder: Path) -> None:
         """Write every group into a folder of its own."""

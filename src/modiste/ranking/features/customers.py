@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.data.days import day_number
+from modiste.data.days import day_number, day_numbers
 from modiste.data.pairs import codes_of, groups_of_sorted, pairs_of
 from modiste.ranking.features.matches import rows_of_customers
 from modiste.ranking.rows import Feature
@@ -51,9 +51,11 @@ class CustomerFeatures:
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the customer's features."""
         row = rows_of_customers(batch, candidates["customer"])
-        return candidates.with_columns(
-            pl.Series(name, values.astype(np.float32)[row], nan_to_null=True)
-            for name, values in _values(batch).items()
+        return candidates.hstack(
+            [
+                pl.Series(name, values.astype(np.float32)[row], nan_to_null=True)
+                for name, values in _values(batch).items()
+            ]
         )
 
     def save(self, folder: Path) -> None:
@@ -71,7 +73,7 @@ def _values(batch: CustomerBatch) -> dict[str, NDArray[Any]]:
     n = customers.height
     customer = rows_of_customers(batch, bought["customer"])
     article = bought["article"].to_numpy()
-    day = bought["t_dat"].to_physical().to_numpy()
+    day = day_numbers(bought["t_dat"])
     ago = day_number(batch.as_of) - day
     purchases = _count(customer, n)
     # Sorted by customer and article: the first row of each pair.

@@ -64,16 +64,6 @@ def days_since(day: pl.Expr, as_of: pl.Expr) -> pl.Expr:
     return (as_of - day).dt.total_days().cast(pl.Float32)
 
 
-def ratio(of: pl.Series, to: pl.Series) -> pl.Series:
-    """Each value over another (Float32), null where either is not known.
-
-    Polars divides a whole column by one number as it multiplies by its reciprocal, which may be
-    another last bit: a customer alone would have other features than among others.
-    """
-    found = of.to_numpy() / to.to_numpy()
-    return pl.Series(found, dtype=pl.Float32).set(of.is_null() | to.is_null(), None)
-
-
 def in_order(defined: list[Defined]) -> list[pl.Expr]:
     """The expressions, each named and of the dtype of its feature."""
     return [

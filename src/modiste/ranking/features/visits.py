@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.data.days import day_number
+from modiste.data.days import day_number, day_numbers
 from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
 from modiste.ranking.features.group import ATTRIBUTE_WORDS
 from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
@@ -131,10 +131,14 @@ class VisitFeatures:
             shared = Matches(customer, of_all[article], of_customer, of_all[of_article]).count()
             found[_share_of(column)] = shared / visited
         price = candidates["price"].to_numpy()
-        found["price_to_visit"] = price / visit_price[of_customer]
-        found["price_to_paid"] = price / found["price_to_paid"]
-        return candidates.with_columns(
-            pl.Series(name, values, pl.Float32, nan_to_null=True) for name, values in found.items()
+        with np.errstate(divide="ignore", invalid="ignore"):  # what was given away cost 0
+            found["price_to_visit"] = price / visit_price[of_customer]
+            found["price_to_paid"] = price / found["price_to_paid"]
+        return candidates.hstack(
+            [
+                pl.Series(name, values, pl.Float32, nan_to_null=True)
+                for name, values in found.items()
+            ]
         )
 
     def save(self, folder: Path) -> None:
@@ -181,7 +185,7 @@ class _Purchases:
 
 def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> _Purchases:
     rows = batch.transactions
-    of_row, day_of_row = rows["article"].to_numpy(), rows["t_dat"].to_physical().to_numpy()
+    of_row, day_of_row = rows["article"].to_numpy(), day_numbers(rows["t_dat"])
     customer_of_row = rows_of_customers(batch, rows["customer"])
     order = np.lexsort((day_of_row, of_row, customer_of_row))
     starts, pieces = groups_of_sorted(customer_of_row[order], of_row[order], day_of_row[order])
@@ -189,10 +193,10 @@ def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> 
     customer, article = customer_of_row[first], of_row[first]
     days = day_number(batch.as_of) - day_of_row[first]
     if len(starts):
-        channel = rows["sales_channel_id"].fill_null(0).to_numpy()
+        channel = rows["sales_channel_id"].cast(pl.Float32).to_numpy()
         online = np.logical_or.reduceat((channel == _ONLINE)[order], starts)
         # Of prices that are known, if any is.
-        price = rows["price"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+        price = rows["price"].cast(pl.Float32).to_numpy()
         paid = np.fmax.reduceat(price[order], starts)
     else:
         online, paid = np.empty(0, np.bool_), np.empty(0, np.float32)
