@@ -195,6 +195,12 @@ class CoVisitation:
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
         """Customer, source, target and units of the latest purchases and their neighbours."""
+        # Once for a batch: an explained list asks for the parts of each of its articles.
+        return batch.once(("co-visitation", self), lambda: self._spoken_anew(batch))
+
+    def _spoken_anew(
+        self, batch: CustomerBatch
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
         bought = purchase_units(batch, self.settings.purchase_decay)
         customer, article, units = (each.to_numpy() for each in bought.iter_columns())
         order = np.lexsort((article, -units, customer))
