@@ -26,7 +26,7 @@ def codes_of(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
     return pairs >> _BITS, pairs & ((1 << _BITS) - 1)
 
 
-def find(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.int64]:
+def find(wanted: NDArray[Any], ascending: NDArray[Any]) -> NDArray[np.int64]:
     """Where each number stands among distinct ascending ones.
 
     Returns

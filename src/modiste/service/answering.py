@@ -117,6 +117,12 @@ class Answering:
         """The day that the bundle recommends for."""
         return self.bundle.manifest.as_of
 
+    def warm_up(self) -> None:
+        """Answer a visitor once, so that no request waits for what is made on first use."""
+        first = str(self.bundle.articles["article_id"][0])
+        found = self.recommend(self.visitor([(self.article(first), 0)]), 1)
+        self.bundle.article_rows([each.article for each in found])
+
     def article(self, article_id: str) -> int:
         """The code of an article.
 

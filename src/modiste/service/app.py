@@ -68,7 +68,9 @@ def make_app(
     writer = None if store is None else EventWriter(store, settings.events.waiting)
 
     def take(another: Bundle) -> None:
-        app.state.answering = Answering(another, live, settings.live)
+        answering = Answering(another, live, settings.live)
+        answering.warm_up()
+        app.state.answering = answering
         metrics.serves(another.manifest.as_of)
         metrics.swaps.labels("taken").inc()
 

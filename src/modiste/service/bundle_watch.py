@@ -67,13 +67,13 @@ class BundleWatch:
             folder = named[0]
             if read_manifest(folder).version == self._served:
                 return
-            # In a thread of its own: requests are answered meanwhile.
+            # In threads of their own: requests are answered meanwhile.
             bundle = await asyncio.to_thread(Bundle.open, folder, hashes=self._verify)
         except BundleError as error:
             _logger.error("the new bundle is refused, and the old one goes on: %s", error)
             self._refused()
             return
-        self._take(bundle)
+        await asyncio.to_thread(self._take, bundle)
         self._served = bundle.manifest.version
         fields = {"bundle": self._served, "as_of": str(bundle.manifest.as_of)}
         _logger.info("another bundle is served", extra={"fields": fields})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import tempfile
@@ -68,13 +69,17 @@ def app_of_environment() -> FastAPI:
     current = BundleVersions(folder).current if BundleVersions.holds(folder) else None
     events = settings.events
     # Every byte was looked at once, by the process that started this one.
-    return make_app(
+    app = make_app(
         Bundle.open((current or folder).resolve(), hashes=False),
         settings,
         store=None if events.store is None else EventStore.open(events.store, events.seconds),
         keys=None if settings.keys is None else Keys.read(settings.keys),
         current=current,
     )
+    app.state.answering.warm_up()
+    # What a bundle holds stays: looked through for garbage, it would hold up some answer.
+    gc.freeze()
+    return app
 
 
 def _run(application: FastAPI | str, settings: ServiceSettings) -> None:

@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.data.pairs import find
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.ranking.features.group import ATTRIBUTE_WORDS, Defined, days_since, in_order
 from modiste.ranking.rows import Feature
@@ -141,6 +143,8 @@ class ArticleFeatures:
     def __init__(self, popularity: PopularitySettings | None = None) -> None:
         self.popularity = popularity or PopularitySettings()
         self._articles = pl.DataFrame()
+        self._codes = np.empty(0, dtype=np.int32)
+        self._values = pl.DataFrame()
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -163,7 +167,7 @@ class ArticleFeatures:
             "article", *[_codes(history.articles[column]) for column in ATTRIBUTES]
         )
         defined = _definitions(history.as_of)
-        self._articles = (
+        articles = (
             popularity.join(counted, on="article", how="left", maintain_order="left")
             .join(days, on="article", how="left", maintain_order="left")
             .join(categories, on="article", how="left", maintain_order="left")
@@ -172,12 +176,21 @@ class ArticleFeatures:
                 pl.col([f.name for f, _ in defined if f.n_categories is None]).fill_nan(None)
             )
         )
+        return self._use(articles)
+
+    def _use(self, articles: pl.DataFrame) -> Self:
+        self._articles = articles
+        self._codes = articles["article"].to_numpy()
+        values = articles.drop("article")
+        # After the last one a row of what is not known, for whatever is not on sale.
+        self._values = pl.concat([values, values.clear(1)])
         return self
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the article's features."""
         del batch
-        return candidates.join(self._articles, on="article", how="left", maintain_order="left")
+        row = find(candidates["article"].to_numpy(), self._codes)
+        return candidates.hstack(self._values[np.where(row < 0, len(self._codes), row)])
 
     def save(self, folder: Path) -> None:
         """Write the articles' features."""
@@ -185,8 +198,7 @@ class ArticleFeatures:
 
     def load(self, folder: Path) -> Self:
         """Read them back."""
-        self._articles = pl.read_parquet(folder / "articles.parquet")
-        return self
+        return self._use(pl.read_parquet(folder / "articles.parquet"))
 
 
 def _codes(values: pl.Series) -> pl.Series:
