@@ -38,6 +38,6 @@ def open_places(folder: Path, n_articles: int) -> NDArray[np.float32] | None:
         places: NDArray[np.float32] = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): make the bundle again") from error
-    if places.shape != (n_articles, 2):
+    if places.shape != (n_articles, 2) or places.dtype != np.float32:
         raise DataError(f"the map in {path} is not of {n_articles:,} articles")
-    return places.astype(np.float32)
+    return places

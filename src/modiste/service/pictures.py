@@ -48,7 +48,7 @@ def picture_router(images: Path | None) -> APIRouter:
                 return FileResponse(photograph, headers=_CACHED, media_type="image/jpeg")
         look = drawing_of(row)
         return Response(
-            _drawing(look.outline, look.colour, "" if look.outline else look.letter),
+            drawing(look.outline, look.colour, "" if look.outline else look.letter),
             headers=_DRAWN,
             media_type="image/svg+xml",
         )
@@ -57,7 +57,7 @@ def picture_router(images: Path | None) -> APIRouter:
 
 
 @lru_cache(_KEPT_DRAWINGS)
-def _drawing(outline: str | None, colour: str, letter: str) -> str:
+def drawing(outline: str | None, colour: str, letter: str) -> str:
     """An outline filled with a colour, or a letter on a disc of it, in a box of 100 x 150."""
     shape = (
         f'<path d="{outline}" fill="{colour}" stroke="#7d756d" stroke-width="1.2" '

@@ -92,12 +92,17 @@ def launched() -> Iterator[Any]:
 
 @pytest.fixture
 def open_view(service: httpx2.Client, launched: Any) -> Opened:
-    """Opens a tab at a view's address; afterwards nothing may have gone wrong in it."""
+    """Opens a tab at a view's address; afterwards nothing but what is expected has gone wrong."""
     base = str(service.base_url).rstrip("/")
 
     @contextmanager
     def opened(
-        address: str, *, width: int = 1366, height: int = 900, scheme: str = "light"
+        address: str,
+        *,
+        width: int = 1366,
+        height: int = 900,
+        scheme: str = "light",
+        expected: str | None = None,
     ) -> Iterator[Any]:
         context = launched.new_context(
             viewport={"width": width, "height": height},
@@ -107,18 +112,22 @@ def open_view(service: httpx2.Client, launched: Any) -> Opened:
         tab = context.new_page()
         wrong: list[str] = []
 
+        def note(event: str) -> None:
+            if expected is None or expected not in event:
+                wrong.append(event)
+
         def dismiss(dialog: Any) -> None:
-            wrong.append(dialog.message)
+            note(f"dialog: {dialog.message}")
             dialog.dismiss()
 
-        def stay(request: Any) -> None:
+        def note_foreign(request: Any) -> None:
             if not request.url.startswith(base):
-                wrong.append(f"to {request.url}")
+                note(f"request: {request.url}")
 
-        tab.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        tab.on("console", lambda message: note(f"{message.type}: {message.text}"))
+        tab.on("pageerror", lambda error: note(f"error: {error}"))
         tab.on("dialog", dismiss)
-        tab.on("request", stay)
+        tab.on("request", note_foreign)
         tab.set_default_timeout(60_000)
         tab.goto(f"{base}/{address}")
         tab.wait_for_selector("main[aria-busy=false] h1")
