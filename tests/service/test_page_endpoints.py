@@ -98,6 +98,29 @@ def test_evaluation_tells_how_far_it_is_and_what_rules_change(teller: httpx2.Cli
     assert last["change"]["mean"] == -last["before"]["mean"] < 0  # type: ignore[index]
 
 
+def test_weights_by_request_are_those_of_a_hybrid_that_has_them(
+    teller: httpx2.Client, told: Bundle
+) -> None:
+    customer = f"{7:064d}"
+    address = f"/v1/customers/{customer}/recommendations"
+    weights = {"blend": 0.0, "logistic": 1.0}
+    batch = told.customers.batch([7])
+    expected = told.hybrid.with_weights(weights).recommend(batch, 12)["article"].to_list()
+    for reasons in (False, True):
+        wanted = {"scorer_weights": weights, "reasons": reasons}
+        found = teller.post(address, json=wanted).json()["recommendations"]
+        assert [int(each["article_id"]) for each in found] == expected
+    own = teller.get(address).json()["recommendations"]
+    assert [int(each["article_id"]) for each in own] != expected
+    scorers = {each["scorer"]: each["weights"] for each in teller.get("/v1/scorers").json()}
+    assert scorers["lightgbm"] == {"cold": 0.5, "lately": 0.5, "earlier": 0.5}
+    (*_, alone) = evaluated(teller, scorer_weights=weights)
+    assert alone["changed"]
+    for wrong, said in (({"nobody": 1.0}, "no scorer nobody"), ({"blend": 0.0}, "more than 0")):
+        assert_problem(teller.post(address, json={"scorer_weights": wrong}), 422, said)
+        assert_problem(teller.post("/v1/evaluations", json={"scorer_weights": wrong}), 422, said)
+
+
 def test_evaluation_refuses_rules_of_another_shop(teller: httpx2.Client) -> None:
     answer = teller.post(
         "/v1/evaluations", json={"rules": {"only": {"section_name": ["of nobody"]}}}

@@ -17,7 +17,7 @@ import polars as pl
 from modiste.candidates.generator import CandidateGenerator
 from modiste.candidates.settings import SEGMENTS, with_segments
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.errors import damaged
+from modiste.errors import ConfigError, damaged
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.blend import POPULARITY
 from modiste.models.popularity import Popularity
@@ -99,6 +99,33 @@ class Hybrid:
         """The scorers with a weight for any customer."""
         used = {name for of_it in self.weights.values() for name, weight in of_it.items() if weight}
         return [name for name in self.scorers if name in used]
+
+    def with_weights(self, weights: Mapping[str, float]) -> Hybrid:
+        """The same, all parts shared, but for the scorers' weights: these, in every segment.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such scorer, or none has a weight.
+        """
+        unknown = sorted(weights.keys() - set(self.scorers))
+        if unknown:
+            raise ConfigError(
+                f"there is no scorer {', '.join(unknown)} in this run: it has "
+                f"{', '.join(self.scorers)}"
+            )
+        if not any(weights.values()):
+            raise ConfigError("no scorer has a weight: give one of them more than 0")
+        other = Hybrid(
+            self.generator,
+            self.builder,
+            self.settings,
+            self.rankers,
+            dict.fromkeys(self.weights, weights),
+            self.rules,
+        )
+        other._article_rules = self._article_rules
+        return other
 
     def fit(self, history: History) -> Self:
         """Fit the sources and the features; the rankers stay what they are.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -13,7 +13,7 @@ from modiste.data.dataset import CustomerBatch
 from modiste.data.schema import PREPARED_CUSTOMERS, PREPARED_TRANSACTIONS
 from modiste.errors import ModisteError
 from modiste.ranking.explanation import ExplainedCustomer
-from modiste.ranking.hybrid import bought_pairs
+from modiste.ranking.hybrid import Hybrid, bought_pairs
 from modiste.ranking.rules import ArticleRules, Rules, article_rules
 from modiste.service.bundle import Bundle
 from modiste.service.catalogue import Catalogue
@@ -247,15 +247,21 @@ class Answering:
         ).sort("t_dat", "article")
         return Visitor(CustomerBatch(self.as_of, batch.customers, rows), batch)
 
-    def recommend(self, visitor: Visitor, k: int, rules: Rules | None = None) -> list[Recommended]:
+    def recommend(
+        self,
+        visitor: Visitor,
+        k: int,
+        rules: Rules | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> list[Recommended]:
         """The first ``k`` articles of one visitor, under the shop's rules and further ones.
 
         Raises
         ------
         ConfigError
-            When a rule names what the shop does not have.
+            When a rule names what the shop does not have, or a weight a scorer that is not there.
         """
-        found = self.bundle.hybrid.recommend(
+        found = self.hybrid(weights).recommend(
             visitor.batch, k, self.article_rules(rules or Rules()), visitor.bought
         )
         return _in_order(found)
@@ -264,10 +270,27 @@ class Answering:
         """What is shown of an explained customer: as :meth:`recommend` gives it."""
         return _in_order(explained.shown)
 
-    def explain(self, visitor: Visitor, k: int, rules: Rules | None = None) -> ExplainedCustomer:
+    def hybrid(self, weights: Mapping[str, float] | None) -> Hybrid:
+        """The bundle's hybrid, or the same with other weights of the scorers.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such scorer, or none has a weight.
+        """
+        hybrid = self.bundle.hybrid
+        return hybrid if weights is None else hybrid.with_weights(weights)
+
+    def explain(
+        self,
+        visitor: Visitor,
+        k: int,
+        rules: Rules | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> ExplainedCustomer:
         """One visitor's candidates, to be explained, under the rules of :meth:`recommend`."""
         return ExplainedCustomer(
-            self.bundle.hybrid,
+            self.hybrid(weights),
             visitor.batch,
             self.bundle.articles,
             k,

@@ -1,4 +1,4 @@
-"""How good lists are under rules, measured on what a bundle's customers bought after its date.
+"""How good lists are under rules and other weights, by what customers bought after the date.
 
 A sample of customers is ranked a few at a time, so that other requests get their turns between:
 :meth:`Evaluation.steps` gives one piece of work after the other.
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import polars as pl
 
 from modiste.evaluation.intervals import mean_interval, paired_difference
 from modiste.evaluation.metrics import score_customers
 from modiste.ranking.ensemble import comparable
-from modiste.ranking.rules import Rules
+from modiste.ranking.hybrid import Hybrid
+from modiste.ranking.rules import ArticleRules
 from modiste.service.answering import Answering, NotKnownError
-from modiste.service.evaluation_messages import Change, EvaluationState, Mean
+from modiste.service.evaluation_messages import Change, EvaluationRequest, EvaluationState, Mean
 
 # Ranked in one turn: a tenth of a second of work or so, for which others wait.
 _AT_ONCE = 4
@@ -28,40 +28,32 @@ _RESAMPLES = 500
 
 
 class Evaluation:
-    """MAP@k of a sample of customers, with the shop's rules alone and with further ones.
+    """MAP@k of a sample of customers, as the run recommends and as somebody would rather have it.
 
     Parameters
     ----------
     answering
         Whose bundle knows later purchases. Live events are left out: they may be these purchases.
-    rules
-        Beside the shop's own.
-    customers
-        At most so many, of those who bought later.
-    k
-        Articles in a list.
-    seed
-        Of the draw.
+    wanted
+        Rules and weights, on how many customers, and how these are drawn.
 
     Raises
     ------
     NotKnownError
         When the bundle has no later purchases.
     ConfigError
-        When a rule names what the shop does not have.
+        When a rule names what the shop does not have, or a weight a scorer that is not there.
     """
 
-    def __init__(
-        self, answering: Answering, rules: Rules, customers: int, k: int, seed: int
-    ) -> None:
+    def __init__(self, answering: Answering, wanted: EvaluationRequest) -> None:
         bundle = answering.bundle
         if bundle.later is None:
             raise NotKnownError(
                 "this bundle does not know what was bought later: export it with --purchases"
             )
         everybody = bundle.later.customers
-        n = min(customers, len(everybody))
-        drawn = np.random.default_rng(seed).choice(everybody, n, replace=False)
+        n = min(wanted.customers, len(everybody))
+        drawn = np.random.default_rng(wanted.seed).choice(everybody, n, replace=False)
         is_erased = answering.live.is_erased
         self._customers = [
             int(code)
@@ -70,8 +62,9 @@ class Evaluation:
         ]
         self._later = bundle.later
         self._bundle = bundle
-        self._k = k
-        self._rules = answering.article_rules(rules)
+        self._k = wanted.k
+        self._rules = answering.article_rules(wanted.rules)
+        self._hybrid = answering.hybrid(wanted.scorer_weights)
         self._scores: list[tuple[float, float]] = []
 
     def steps(self) -> Iterator[Callable[[], None]]:
@@ -102,15 +95,15 @@ class Evaluation:
         )
 
     def _score(self, customers: list[int]) -> None:
-        hybrid = self._bundle.hybrid
-        batch = self._bundle.customers.batch(customers)
-        scored = comparable(hybrid.scores_in_cascade(batch, hybrid.rows(batch)), hybrid.weighted)
-        combined = hybrid.combined(scored)
+        bundle = self._bundle
+        batch = bundle.customers.batch(customers)
+        rows = bundle.hybrid.rows(batch)
         labels = self._later.labels(customers)
-        lists = (hybrid.first(batch, combined, self._k, rules) for rules in (None, self._rules))
-        before, after = (_precisions(each, labels, self._k) for each in lists)
+
+        def precisions(hybrid: Hybrid, rules: ArticleRules | None) -> list[float]:
+            scores = comparable(hybrid.scores_in_cascade(batch, rows), hybrid.weighted)
+            lists = hybrid.first(batch, hybrid.combined(scores), self._k, rules)
+            return score_customers(lists, labels, self._k)[_METRIC].to_list()
+
+        before, after = precisions(bundle.hybrid, None), precisions(self._hybrid, self._rules)
         self._scores += zip(before, after, strict=True)
-
-
-def _precisions(lists: pl.DataFrame, labels: pl.DataFrame, k: int) -> list[float]:
-    return score_customers(lists, labels, k)[_METRIC].to_list()

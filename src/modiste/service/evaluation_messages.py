@@ -8,15 +8,19 @@ from pydantic import BaseModel, Field
 
 from modiste.ranking.rules import Rules
 from modiste.service.messages import ArticleNames, K, Request
+from modiste.service.recommendation_messages import ScorerWeights
 
 # A few minutes of one core at most.
 MOST_EVALUATED = 2_000
 
 
 class EvaluationRequest(Request):
-    """Which rules to measure, and on how many customers."""
+    """Which rules and weights to measure, and on how many customers."""
 
     rules: Rules = Field(default=Rules(), description="Beside the shop's own.")
+    scorer_weights: ScorerWeights | None = Field(
+        default=None, description="Instead of the run's, as where lists are asked for."
+    )
     customers: Annotated[int, Field(ge=1, le=MOST_EVALUATED)] = Field(
         default=200, description="Of those who bought after the bundle's date, at most."
     )
@@ -44,9 +48,11 @@ class EvaluationState(BaseModel):
     customers: int = Field(description="To be measured.")
     done: int = Field(description="Measured so far; it is finished when these are all.")
     k: int
-    before: Mean | None = Field(description="MAP@k under the shop's own rules.")
-    after: Mean | None = Field(description="MAP@k with the further rules.")
-    change: Change | None = Field(description="What the further rules change.")
+    before: Mean | None = Field(
+        description="MAP@k under the shop's own rules, by the run's weights."
+    )
+    after: Mean | None = Field(description="MAP@k with the further rules and other weights.")
+    change: Change | None = Field(description="What these change.")
     changed: int = Field(description="Customers whose average precision is another.")
 
 

@@ -40,7 +40,7 @@ def evaluation_router() -> APIRouter:
 
     @router.post(
         "/evaluations",
-        summary="How good lists are under rules",
+        summary="How good lists are under rules and weights",
         response_class=StreamingResponse,
         responses={
             **ASKED_FOR_ONE,
@@ -51,17 +51,12 @@ def evaluation_router() -> APIRouter:
         },
     )
     async def evaluate(request: Request, wanted: EvaluationRequest) -> StreamingResponse:
-        """MAP@k with and without rules, on customers who bought after the bundle's date.
+        """MAP@k with and without rules and other weights, on customers who bought later.
 
         The answer grows while it is measured, a JSON text a line; whoever closes the connection
         ends the work. Other requests are answered between its steps.
         """
-        evaluation = await answer(
-            request,
-            lambda answering: Evaluation(
-                answering, wanted.rules, wanted.customers, wanted.k, wanted.seed
-            ),
-        )
+        evaluation = await answer(request, lambda answering: Evaluation(answering, wanted))
         return StreamingResponse(_lines(evaluation, request.app.state.turns), media_type=LINES)
 
     return router

@@ -17,6 +17,13 @@ MOST_CUSTOMERS = 100
 MOST_SEEN = 200
 
 
+# Weights of scorers by name; how much each counts beside the others.
+ScorerWeights = dict[
+    Annotated[str, Field(max_length=40)],
+    Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)],
+]
+
+
 class ListRequest(Request):
     """What a list of articles should be like."""
 
@@ -35,6 +42,15 @@ class ListRequest(Request):
                 "at_most": {"product_code": 1},
             }
         ],
+    )
+
+    scorer_weights: ScorerWeights | None = Field(
+        default=None,
+        description=(
+            "Weights of the scorers instead of the run's, whoever the customer is; GET /v1/scorers "
+            "names them."
+        ),
+        examples=[{"blend": 0.5, "lightgbm": 1.0}],
     )
 
 

@@ -81,7 +81,7 @@ def recommendation_router() -> APIRouter:
                 except NotKnownError:
                     unknown.append(customer_id)
                     continue
-                found = answering.recommend(visitor, wanted.k, wanted.rules)
+                found = answering.recommend(visitor, wanted.k, wanted.rules, wanted.scorer_weights)
                 lists.append(
                     CustomerRecommendations(
                         customer_id=customer_id, recommendations=_articles(answering, found)
@@ -103,11 +103,11 @@ def _recommendations(
     answering: Answering, visitor: Visitor, wanted: RecommendationRequest
 ) -> Recommendations:
     if wanted.reasons:
-        explained = answering.explain(visitor, wanted.k, wanted.rules)
+        explained = answering.explain(visitor, wanted.k, wanted.rules, wanted.scorer_weights)
         found = answering.shown(explained)
         reasons: list[str | None] = [reason(each) for each in explained.listed()]
     else:
-        found = answering.recommend(visitor, wanted.k, wanted.rules)
+        found = answering.recommend(visitor, wanted.k, wanted.rules, wanted.scorer_weights)
         reasons = [None] * len(found)
     return Recommendations(
         as_of=visitor.batch.as_of,

@@ -1,4 +1,4 @@
-"""The endpoint of what the run behind a bundle measured."""
+"""The endpoints of what the run behind a bundle measured and chose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from modiste.report.results import Interval
 from modiste.service.answering import Answering, NotKnownError
-from modiste.service.endpoints import ASKED_FOR_ONE, answer
+from modiste.service.endpoints import ASKED, ASKED_FOR_ONE, answer
 
 
 class ModelResult(BaseModel):
@@ -35,14 +35,29 @@ class RunResults(BaseModel):
     models: list[ModelResult] = Field(description="The best first.")
 
 
+class Scorer(BaseModel):
+    """Something that scores candidates: the blend of the sources, a ranker, a network."""
+
+    scorer: str = Field(examples=["lightgbm"])
+    weights: dict[str, float] = Field(
+        description="How much it counts, by the customers' segment.",
+        examples=[{"cold": 0.0, "lately": 1.0, "earlier": 2.0}],
+    )
+
+
 def result_router() -> APIRouter:
-    """The endpoint."""
+    """The endpoints."""
     router = APIRouter(tags=["service"])
 
     @router.get("/results", summary="How good the models are", responses=ASKED_FOR_ONE)
     async def results(request: Request) -> RunResults:
         """MAP@k of every model of the run in its test window."""
         return await answer(request, _results)
+
+    @router.get("/scorers", summary="What orders the candidates", responses=ASKED)
+    async def scorers(request: Request) -> list[Scorer]:
+        """The scorers and the weights that the run has chosen for them."""
+        return await answer(request, _scorers)
 
     return router
 
@@ -69,3 +84,14 @@ def _results(answering: Answering) -> RunResults:
             for name, scores in test.best_first()
         ],
     )
+
+
+def _scorers(answering: Answering) -> list[Scorer]:
+    hybrid = answering.bundle.hybrid
+    return [
+        Scorer(
+            scorer=name,
+            weights={segment: of_it.get(name, 0.0) for segment, of_it in hybrid.weights.items()},
+        )
+        for name in hybrid.scorers
+    ]

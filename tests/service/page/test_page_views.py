@@ -210,9 +210,18 @@ def test_desk_changes_lists_at_once_and_measures_the_rules(
         tab.click("button:has-text('Measure on')")
         tab.wait_for_selector("strong:has-text('MAP@12')")
         assert "8 customers measured" in tab.locator("section p[role=status]").inner_text()
+        tab.get_by_label("Logistic regression").focus()
+        tab.keyboard.press("End")
+        tab.wait_for_function("location.hash.includes('logistic')")
+        tab.wait_for_function(
+            "before => [...document.querySelectorAll('.lists a[href^=\"#/articles/\"]')]"
+            ".map((link) => link.hash.slice(11)).join() !== before",
+            arg=",".join(after),
+        )
+        weighed = ids(tab, ".lists")
         tab.reload()
         tab.wait_for_selector(".lists .new")
-        assert ids(tab, ".lists") == after
+        assert ids(tab, ".lists") == weighed
 
 
 def test_models_stand_beside_the_times_of_answers(open_view: Opened) -> None:

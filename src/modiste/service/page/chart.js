@@ -51,7 +51,7 @@ function niceCeiling(value) {
 }
 
 const ROW = 26;
-const LABEL = 285;
+const LABEL = 300;
 
 /**
  * Means with intervals, one a row.

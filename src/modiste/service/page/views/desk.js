@@ -1,16 +1,18 @@
-// The merchandiser's desk: rules by sliders, their effect on a few customers' lists at once, and on
+// The merchandiser's desk: rules and weights by sliders, their effect on a few customers' lists at once, and on
 // MAP@12 by measuring.
 
 import { get, path, post, postForLines } from "../api.js";
 import { element, fill, say, section } from "../elements.js";
 import { articleAddress, picture } from "../tiles.js";
-import { capital, columnName, count, counted, milliseconds, nameOf, price, shortId } from "../words.js";
+import { capital, columnName, count, counted, milliseconds, modelName, nameOf, price, shortId } from "../words.js";
 import { customerAddress } from "./customers.js";
 
 const CUSTOMERS = 5;
 const MEASURED = 100;
 const K = 12;
 const GROUPS_SHOWN = 8;
+const SEGMENT = "lately";
+const HEAVIEST = 3;
 const PAUSE_MS = 120; // after the last move of a slider
 
 // Columns whose values are boosted by sliders, the first one that the shop has.
@@ -18,20 +20,21 @@ const BOOSTED = ["index_group_name", "section_name", "product_group_name", "garm
 const LIMITED = { product_code: "of a product", product_type_name: "of a product type", colour_group_name: "of a colour" };
 
 export async function showDesk({ content, parameters, signal }) {
-  const [{ parts }, attributes, sampled] = await Promise.all([
+  const [{ parts }, scorers, attributes, sampled] = await Promise.all([
     get(path("version"), {}, signal),
+    get(path("scorers"), {}, signal),
     get(path("attributes"), {}, signal),
     get(path("customers"), { k: 40, seed: 1 }, signal),
   ]);
   const buyers = sampled.filter((each) => each.purchases).sort((one, other) => other.last_purchase.localeCompare(one.last_purchase));
   const customers = (buyers.length ? buyers : sampled).slice(0, CUSTOMERS).map((each) => each.customer_id);
   const plain = await lists(customers, {}, signal);
-  const desk = new Desk({ attributes, customers, plain: plain.customers, prices: pricesOf(plain.customers), rules: parsed(parameters.get("rules")), signal });
+  const desk = new Desk({ attributes, customers, plain: plain.customers, prices: pricesOf(plain.customers), rules: parsed(parameters.get("rules")), scorers, weights: parsed(parameters.get("weights")), signal });
   fill(
     content,
     element("p.eyebrow", {}, "Rules"),
     element("h1", {}, "The merchandiser's desk"),
-    element("p.lead", {}, "Move a slider: these customers' lists follow. The address keeps the rules, so that they can be sent to somebody."),
+    element("p.lead", {}, "Move a slider: these customers' lists follow. The address keeps rules and weights, so that they can be sent to somebody."),
     element("div.desk", {},
       element("form.rules", { "aria-label": "Rules", submit: (event) => event.preventDefault() }, desk.controls),
       element("div", {}, section("Their lists", desk.note, desk.lists),
@@ -40,7 +43,7 @@ export async function showDesk({ content, parameters, signal }) {
   await desk.update();
 }
 
-const lists = (customers, rules, signal) => post(path("batch", "recommendations"), { customer_ids: customers, k: K, rules }, signal);
+const lists = (customers, wanted, signal) => post(path("batch", "recommendations"), { customer_ids: customers, k: K, ...wanted }, signal);
 
 const pricesOf = (found) => found.flatMap((each) => each.recommendations.map((article) => article.price)).filter((each) => each !== null);
 
@@ -53,8 +56,13 @@ function parsed(text) {
 }
 
 class Desk {
-  constructor({ attributes, customers, plain, prices, rules, signal }) {
+  constructor({ attributes, customers, plain, prices, rules, scorers, weights, signal }) {
     Object.assign(this, { attributes, customers, plain, prices, signal });
+    // Those that the run counts at all; the sliders begin where it has most customers' weights.
+    this.chosen = Object.fromEntries(scorers
+      .filter((each) => Object.values(each.weights).some((weight) => weight > 0))
+      .map((each) => [each.scorer, each.weights[SEGMENT] ?? 0]));
+    this.weights = Object.keys(weights).length ? weights : null; // null: the run's own
     this.boost = { ...rules.boost };
     this.atMost = { ...rules.at_most };
     this.ceiling = rules.price_ceiling ?? null;
@@ -76,9 +84,17 @@ class Desk {
     };
   }
 
+  /** Rules and weights, as the API takes them. */
+  get wanted() {
+    return { rules: this.rules, ...(this.weights ? { scorer_weights: this.weights } : {}) };
+  }
+
   #changed() {
-    const text = JSON.stringify(this.rules);
-    history.replaceState(null, "", text === "{}" ? "#/desk" : `#/desk?${new URLSearchParams({ rules: text })}`);
+    const rules = JSON.stringify(this.rules);
+    const kept = new URLSearchParams({
+      ...(rules === "{}" ? {} : { rules }), ...(this.weights ? { weights: JSON.stringify(this.weights) } : {}),
+    });
+    history.replaceState(null, "", kept.size ? `#/desk?${kept}` : "#/desk");
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.update(), PAUSE_MS);
   }
@@ -94,20 +110,35 @@ class Desk {
       this.#changed();
     });
     return [
-      boosted ? element("fieldset", {}, element("legend", {}, `Weight by ${columnName(boosted.column)}`),
+      Object.keys(this.chosen).length > 1 ? element("fieldset", {}, element("legend", {}, "Weights of the models"),
+        Object.keys(this.chosen).map((scorer) => this.#weigher(scorer)),
+        element("p.note.small", {}, "Until one is moved, each segment of customers has the run's own; then all have these.")) : null,
+      boosted ? element("fieldset", {}, element("legend", {}, `Boost by ${columnName(boosted.column)}`),
         boosted.values.slice(0, GROUPS_SHOWN).map(({ value }) => this.#booster(boosted.column, value))) : null,
       element("fieldset", {}, element("legend", {}, "At most in a list"),
         Object.entries(LIMITED).map(([column, text]) => this.#limiter(column, text))),
       element("fieldset", {}, element("legend", {}, "Others"),
         this.prices.length ? this.#ceiling() : null,
         element("p.control", {}, element("label", { for: bought.id }, "What was bought before"), bought)),
-      element("p.row", {}, element("a.button", { href: "#/desk", click: () => this.#reset() }, "No rules")),
+      element("p.row", {}, element("a.button", { href: "#/desk", click: () => this.#reset() }, "As the run has it")),
     ];
   }
 
   // The address may be the same as before: then nothing else would draw the view anew.
   #reset() {
     if (location.hash === "#/desk") dispatchEvent(new HashChangeEvent("hashchange"));
+  }
+
+  #weigher(scorer) {
+    return slider({
+      label: capital(modelName(scorer)), min: 0, max: HEAVIEST, step: 0.05,
+      value: (this.weights ?? this.chosen)[scorer] ?? 0,
+      text: (position) => position.toFixed(2),
+      changed: (position) => {
+        this.weights = { ...(this.weights ?? this.chosen), [scorer]: position };
+        this.#changed();
+      },
+    });
   }
 
   #booster(column, value) {
@@ -156,7 +187,7 @@ class Desk {
     const started = performance.now();
     let found;
     try {
-      found = await lists(this.customers, this.rules, AbortSignal.any([this.asking.signal, this.signal]));
+      found = await lists(this.customers, this.wanted, AbortSignal.any([this.asking.signal, this.signal]));
     } catch (error) {
       if (error.name !== "AbortError") this.note.textContent = error.message;
       return;
@@ -168,7 +199,7 @@ class Desk {
       others += fresh.length;
       return element("li", {},
         element("h3", {}, "Customer ", element("a", { href: customerAddress(customer.customer_id) }, element("code", {}, shortId(customer.customer_id))),
-          element("span.note", {}, fresh.length ? ` ${counted(fresh.length, "article")} new` : " as without rules")),
+          element("span.note", {}, fresh.length ? ` ${counted(fresh.length, "article")} new` : " as before")),
         element("ol.strip", {}, customer.recommendations.map((article) => {
           const isNew = !before.has(article.article_id);
           return element(isNew ? "li.new" : "li", {},
@@ -176,7 +207,7 @@ class Desk {
               picture(article), element("span.hidden", {}, `${nameOf(article)}${isNew ? ", new" : ""}`)));
         })));
     }));
-    const told = `${counted(found.customers.length, "list")} in ${milliseconds(performance.now() - started)}; the rules brought in ${counted(others, "article")}.`;
+    const told = `${counted(found.customers.length, "list")} in ${milliseconds(performance.now() - started)}; ${counted(others, "article")} that ${others === 1 ? "was" : "were"} not there before.`;
     this.note.textContent = told;
     say(told);
   }
@@ -192,7 +223,7 @@ class Desk {
       result.textContent = "";
       try {
         let last = null;
-        for await (const state of postForLines(path("evaluations"), { rules: this.rules, customers: MEASURED, k: K }, this.signal)) {
+        for await (const state of postForLines(path("evaluations"), { ...this.wanted, customers: MEASURED, k: K }, this.signal)) {
           last = state;
           progress.max = state.customers;
           progress.value = state.done;
@@ -205,7 +236,7 @@ class Desk {
       button.disabled = false;
     });
     return section("Accuracy",
-      element("p.note", {}, `MAP@${K} on what customers bought after the bundle's date, with the rules above and without them.`),
+      element("p.note", {}, `MAP@${K} on what customers bought after the bundle's date, as set here and as the run has it.`),
       element("p.row", {}, button, progress), result);
   }
 }
@@ -215,7 +246,7 @@ function verdict({ k, before, after, change, changed, done }) {
   const word = change.low > 0 ? "better" : change.high < 0 ? "worse" : "no difference beyond chance";
   const figure = (value) => value.toFixed(4);
   return [
-    element("strong", {}, `MAP@${k} ${figure(after.mean)}`), ` with these rules, ${figure(before.mean)} without: `,
+    element("strong", {}, `MAP@${k} ${figure(after.mean)}`), ` as set here, ${figure(before.mean)} as the run has it: `,
     `${change.mean < 0 ? "−" : "+"}${figure(Math.abs(change.mean))} [${figure(change.low)}, ${figure(change.high)}], ${word}. `,
     `${counted(done, "customer")} measured; ${count(changed)} of them score otherwise.`,
   ];
