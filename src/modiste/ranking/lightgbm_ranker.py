@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from modiste.errors import DataError, damaged
 from modiste.ranking.lightgbm_settings import LightGBMSettings
 from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
+from modiste.ranking.quick_scorer import QuickScorer
 from modiste.ranking.rows import Feature, RankingRows, require_features
 
 _K = 12
@@ -38,6 +39,8 @@ class LightGBMRanker:
         self.settings = settings or LightGBMSettings()
         self._names: list[str] = []
         self._booster: lightgbm.Booster | None = None
+        # None where the trees are such as only LightGBM itself can ask.
+        self._scorer: QuickScorer | None = None
 
     @property
     def rounds(self) -> int:
@@ -97,13 +100,20 @@ class LightGBMRanker:
         best = booster.best_iteration if stops else -1
         # What follows the best tree is left out, for good.
         text = booster.model_to_string(num_iteration=best)
-        self._booster = lightgbm.Booster(model_str=text)
+        return self._use(lightgbm.Booster(model_str=text))
+
+    def _use(self, booster: lightgbm.Booster) -> Self:
+        self._booster, self._scorer = booster, QuickScorer.of(booster)
         return self
 
     def score(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         """Sum of the trees' answers for each row, shape (n_rows,)."""
-        scores = self._fitted.predict(self._matrix(frame), raw_score=True)
-        return np.asarray(scores, dtype=np.float32)
+        matrix = self._matrix(frame)
+        if self._scorer is None:
+            scores = np.asarray(self._fitted.predict(matrix, raw_score=True))
+        else:
+            scores = self._scorer.score(np.ascontiguousarray(matrix.T))
+        return scores.astype(np.float32)
 
     def contributions(self, frame: pl.DataFrame) -> pl.DataFrame:
         """What each feature adds to a row's score: SHAP values.
@@ -149,8 +159,8 @@ class LightGBMRanker:
             booster, names = lightgbm.Booster(model_str=trees), list(state["features"])
         except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError) as error:
             raise damaged(folder, "trees", error, "train the ranker anew") from error
-        self._booster, self._names = booster, names
-        return self
+        self._names = names
+        return self._use(booster)
 
     @property
     def _fitted(self) -> lightgbm.Booster:
