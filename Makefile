@@ -54,9 +54,10 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# One thread a process: two processes whose threads wait for each other are slower than one.
+# One thread a process: two processes whose threads wait for each other are slower than one. A file's
+# tests share what is costly to make, so they are one process's.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 format: $(VENV)/.dev ## Put the sources into the house's style
 	$(BIN)/ruff check --fix .

@@ -18,9 +18,17 @@ from shops import (
     write_prepared,
 )
 
+# Those that take longest, which are begun first: none is left to one process when all else is done.
+LONGEST = ("test_pipeline.py", "test_real_shops.py", "test_cli.py", "test_no_leak.py")
+
 # How long an example takes is the machine's matter: nothing is asserted by the clock.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -79,18 +79,26 @@ def test_the_version() -> None:
     assert modiste("--version").stdout == f"modiste {package.__version__}\n"
 
 
+ALL_BUT_TYPER = ["polars", "numpy", "scipy", "dask", "distributed", "pydantic", "plotly", "yaml"]
+
+
 @pytest.mark.parametrize(
-    "program",
+    ("program", "heavy"),
     [
-        "import modiste",
-        "import sys; sys.argv = ['modiste', '--help']\n"
-        "from modiste.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass",
+        ("import modiste", ALL_BUT_TYPER),
+        (
+            "import sys; sys.argv = ['modiste', '--help']\n"
+            "from modiste.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: pass",
+            ALL_BUT_TYPER,
+        ),
+        # A run or a bundle without networks needs none of these.
+        ("import modiste.pipeline", ["torch", "lightgbm", "plotly", "sentence_transformers"]),
+        ("import modiste.service.server", ["torch", "sentence_transformers", "dask"]),
     ],
 )
-def test_nothing_heavy_is_imported_before_it_is_used(program: str) -> None:
-    heavy = ["polars", "numpy", "scipy", "dask", "distributed", "pydantic", "plotly", "yaml"]
+def test_nothing_heavy_is_imported_before_it_is_used(program: str, heavy: list[str]) -> None:
     check = f"\nimport sys; print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", program + check], capture_output=True, text=True, check=True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from modiste.data.dataset import History, Partition
 from modiste.errors import DataError
-from modiste.models.learning.network_recommender import NetworkRecommender
 from modiste.vectors.article_vectors import unit_rows
 from modiste.vectors.index import VectorIndex
 from modiste.vectors.index_settings import IndexSettings
+
+if TYPE_CHECKING:
+    # It imports PyTorch, which takes seconds and is not for every command.
+    from modiste.models.learning.network_recommender import NetworkRecommender
 
 ITEM_INDEX, USER_INDEX = "item_faiss_index", "user_faiss_index"
 ARTICLES, CUSTOMERS = "articles.npy", "customers.npy"
