@@ -8,7 +8,7 @@ are ordered, the features' parts to a ranker's score, the sources' parts to the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -480,8 +480,8 @@ class ExplainedCustomer:
         return Article(code, row["article_id"], row["prod_name"], row["colour_group_name"])
 
     def _proposals(self, row: pl.DataFrame) -> tuple[Proposal, ...]:
-        parts = row.select(**blend_parts(row, self._hybrid.generator.models.weights))
-        added: Mapping[str, float] = parts.row(0, named=True) if parts.width else {}
+        parts = blend_parts(row, self._hybrid.generator.models.weights)
+        added = {source: float(part[0]) for source, part in parts.items()}
         value = row.row(0, named=True)
         found = [
             Proposal(
