@@ -54,6 +54,8 @@ class SortedRows:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The pairs of :meth:`join` as row numbers: of the keys that are wanted, and the table."""
         keys = self.array(self.key)
+        # Of another type, all keys would be converted for the sake of a few.
+        wanted = wanted.astype(keys.dtype, copy=False)
         first = np.searchsorted(keys, wanted)
         n = np.searchsorted(keys, wanted, side="right") - first
         if most is not None:

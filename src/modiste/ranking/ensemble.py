@@ -71,36 +71,39 @@ def comparable(scored: pl.DataFrame, scorers: Sequence[str]) -> pl.DataFrame:
     lists = np.repeat(np.arange(len(starts)), sizes)
     return pl.DataFrame(
         [
-            pl.Series(column.name, _standardised(_lowest_if_null(column, starts, lists), lists))
-            if column.name in scorers
-            else column
+            _standardised(column, starts, lists) if column.name in scorers else column
             for column in scored.iter_columns()
         ]
     )
 
 
-def _lowest_if_null(
+def _standardised(
     column: pl.Series, starts: NDArray[np.int64], lists: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The values of a column; instead of null the lowest of the list, 0 where all are null."""
+) -> pl.Series:
+    """The scores of a column as :func:`comparable` gives them.
+
+    Parameters
+    ----------
+    column
+        Scores, null where there is none.
+    starts
+        First row of each list.
+    lists
+        Number of each row's list.
+    """
     values = column.to_numpy().astype(np.float64)
     missing = np.isnan(values)
     if missing.any():
         lowest = np.fmin.reduceat(values, starts)
         values[missing] = np.nan_to_num(lowest)[lists[missing]]
-    return values
-
-
-def _standardised(values: NDArray[np.float64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The values with mean 0 and deviation 1 in each list; 0 where all of a list are alike."""
-    n = np.bincount(lists)
     # bincount adds up in the order of the rows: a list alone gets the bits that it gets among
     # others. Of the values less their first one, so that those of a list that are alike are 0.
-    first = np.flatnonzero(np.diff(lists, prepend=-1))
-    values = values - values[first][lists]
+    n = np.bincount(lists)
+    values -= values[starts][lists]
     values -= (np.bincount(lists, values) / n)[lists]
     deviation = np.sqrt(np.bincount(lists, values**2) / n)[lists]
-    return np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+    even = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+    return pl.Series(column.name, even)
 
 
 def combine(scored: pl.DataFrame, weights: Weights) -> NDArray[np.float64]:
@@ -126,7 +129,7 @@ def combine(scored: pl.DataFrame, weights: Weights) -> NDArray[np.float64]:
     total = np.zeros(len(segments))
     without = np.ones(len(segments), dtype=np.bool_)
     for segment, of_segment in weights.items():
-        rows = np.flatnonzero(segments == segment)
+        rows = np.flatnonzero((segments == segment).to_numpy())
         without[rows] = False
         for name, weight in of_segment.items():
             if weight and len(rows):
