@@ -96,7 +96,7 @@ class CandidateSettings(BaseModel):
 
 def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
     """Each customer's segment: ``customer`` and ``segment`` (an Enum of ``SEGMENTS``)."""
-    return pl.DataFrame([batch.customers["customer"], _NAMES.gather(segment_numbers(batch))])
+    return pl.DataFrame([batch.customers["customer"], _NAMES[segment_numbers(batch)]])
 
 
 def segment_numbers(batch: CustomerBatch) -> NDArray[np.int64]:
@@ -118,7 +118,7 @@ def _segment_numbers(batch: CustomerBatch) -> NDArray[np.int64]:
 
 def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
     """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
-    return rows.hstack([_NAMES.gather(segment_numbers_of_rows(rows, batch))])
+    return rows.hstack([_NAMES[segment_numbers_of_rows(rows, batch)]])
 
 
 def segment_numbers_of_rows(rows: pl.DataFrame, batch: CustomerBatch) -> NDArray[np.int64]:

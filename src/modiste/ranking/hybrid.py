@@ -171,7 +171,7 @@ class Hybrid:
         for block in blocks(batch):
             scored = comparable(self.scores_in_cascade(block, self.rows(block)), self.weighted)
             first = self.first(block, self.combined(scored), k, rules, bought)
-            found.append(first.select(list(RECOMMENDATIONS)))
+            found.append(first[list(RECOMMENDATIONS)])
 
         return pl.concat(found)
 

@@ -248,7 +248,7 @@ class Answering:
             "customer": np.zeros(len(seen), dtype=np.int32),
             "article": article,
             "t_dat": yesterday - days_ago,
-            "price": self.bundle.articles["price"].gather(article),
+            "price": self.bundle.articles["price"][article],
             "sales_channel_id": np.full(len(seen), _ONLINE, dtype=np.int8),
         }
         rows = pl.DataFrame(
