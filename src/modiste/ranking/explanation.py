@@ -468,12 +468,12 @@ class ExplainedCustomer:
 
     def _row(self, article: int) -> pl.DataFrame | None:
         """The article's row of features; None where it is no candidate."""
-        found = self._rows.filter(pl.col("article") == article)
-        return None if found.is_empty() else found
+        place = _row_of(article, self._rows)
+        return None if place is None else self._rows[place : place + 1]
 
     def _place(self, article: int, ranked: pl.DataFrame) -> int | None:
-        found = ranked.filter(pl.col("article") == article)
-        return None if found.is_empty() else int(found["rank"][0])
+        place = _row_of(article, ranked)
+        return None if place is None else int(ranked["rank"][place])
 
     def _article(self, code: int) -> Article:
         row = self._articles.row(code, named=True)
@@ -614,6 +614,12 @@ class ExplainedCustomer:
         on_sale = sold is None or article in sold["article"]
         kind: AbsenceKind = "not proposed" if on_sale else "not on sale"
         return Absence("cut by the limit" if proposed else kind, days, limit, missed)
+
+
+def _row_of(article: int, frame: pl.DataFrame) -> int | None:
+    """The number of the article's row in a frame of one customer's; None where it has none."""
+    places = np.flatnonzero(frame["article"].to_numpy() == article)
+    return int(places[0]) if len(places) else None
 
 
 def _closeness(purchase: RelatedPurchase) -> tuple[int, float, int, int]:
