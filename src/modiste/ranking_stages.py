@@ -308,7 +308,8 @@ def choose_ranking(
     )
     chosen.trials.write_parquet(folder / TRIALS)
     _curves(scored, labels, scorers, k).write_parquet(folder / CURVES)
-    together = scored.select("customer", "article", score=combine(scored, chosen.weights))
+    score = pl.Series("score", combine(scored, chosen.weights))
+    together = scored.select("customer", "article", score)
     choice = {
         "watched": str(windows.watched),
         "learned_from": [str(window) for window in windows.before],

@@ -74,8 +74,8 @@ def test_each_segment_has_its_weights() -> None:
     even = comparable(frame, SCORERS)
     total = combine(even, {"cold": {"good": 2.0, "noise": 0.0}, "lately": {"half": 1.0}})
     cold = (even["segment"] == "cold").to_numpy()
-    np.testing.assert_allclose(total.to_numpy()[cold], 2 * even["good"].to_numpy()[cold])
-    np.testing.assert_allclose(total.to_numpy()[~cold], even["half"].to_numpy()[~cold])
+    np.testing.assert_allclose(total[cold], 2 * even["good"].to_numpy()[cold])
+    np.testing.assert_allclose(total[~cold], even["half"].to_numpy()[~cold])
     with pytest.raises(ValueError, match="segment lately"):
         combine(even, {"cold": {"good": 1.0}})
 

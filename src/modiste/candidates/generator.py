@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modiste.candidates.settings import SEGMENTS, CandidateSettings, segment_of_customers
+from modiste.candidates.settings import SEGMENTS, CandidateSettings, segment_numbers
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
 from modiste.evaluation.protocol import RECOMMENDATIONS, Recommender
@@ -70,7 +70,7 @@ class CandidateGenerator:
     def propose(self, batch: CustomerBatch) -> dict[str, pl.DataFrame]:
         """What each source proposes within its quota: columns of ``RECOMMENDATIONS``."""
         customers = batch.customers["customer"]
-        segments = segment_of_customers(batch)["segment"].to_physical().to_numpy()
+        segments = segment_numbers(batch)
         # Sources that ask about the same customers share a batch, and what it has worked out.
         batches: dict[tuple[bool, ...], CustomerBatch] = {}
         proposals = {}

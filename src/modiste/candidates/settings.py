@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.data.dataset import CustomerBatch
@@ -16,6 +17,8 @@ from modiste.models.blend import RECOMMENDERS
 SEGMENTS = ("cold", "lately", "earlier")
 
 LATELY_DAYS = 30
+
+_NAMES = pl.Series("segment", SEGMENTS, dtype=pl.Enum(SEGMENTS))
 
 Quota = Annotated[int, Field(ge=0)]
 
@@ -93,10 +96,15 @@ class CandidateSettings(BaseModel):
 
 def segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
     """Each customer's segment: ``customer`` and ``segment`` (an Enum of ``SEGMENTS``)."""
-    return batch.once("segments", lambda: _segment_of_customers(batch))
+    return pl.DataFrame([batch.customers["customer"], _NAMES[segment_numbers(batch)]])
 
 
-def _segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
+def segment_numbers(batch: CustomerBatch) -> NDArray[np.int64]:
+    """The place in ``SEGMENTS`` of the segment of each of a batch's customers."""
+    return batch.once("segments", lambda: _segment_numbers(batch))
+
+
+def _segment_numbers(batch: CustomerBatch) -> NDArray[np.int64]:
     customers = batch.customers["customer"]
     bought = batch.transactions["customer"].to_numpy()
     # Sorted by day, a customer's last purchase is its last row.
@@ -105,13 +113,15 @@ def _segment_of_customers(batch: CustomerBatch) -> pl.DataFrame:
     days = day_number(batch.as_of) - day_numbers(batch.transactions["t_dat"])
     # One more, where nobody bought anything.
     since = np.append(days, LATELY_DAYS)[after - 1]
-    segment = np.where(cold, 0, np.where(since <= LATELY_DAYS, 1, 2))
-    names = pl.Series("segment", SEGMENTS, dtype=pl.Enum(SEGMENTS))
-    return pl.DataFrame([customers, names[segment]])
+    return np.where(cold, 0, np.where(since <= LATELY_DAYS, 1, 2))
 
 
 def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
     """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
-    segments = segment_of_customers(batch)
-    row = np.searchsorted(segments["customer"].to_numpy(), rows["customer"].to_numpy())
-    return rows.hstack([segments["segment"][row]])
+    return rows.hstack([_NAMES[segment_numbers_of_rows(rows, batch)]])
+
+
+def segment_numbers_of_rows(rows: pl.DataFrame, batch: CustomerBatch) -> NDArray[np.int64]:
+    """The place in ``SEGMENTS`` of the segment of each row's customer, who is of a batch."""
+    customers = batch.customers["customer"].to_numpy()
+    return segment_numbers(batch)[np.searchsorted(customers, rows["customer"].to_numpy())]

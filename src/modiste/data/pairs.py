@@ -27,7 +27,7 @@ def codes_of(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def find(wanted: NDArray[Any], ascending: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each number stands among distinct ascending ones.
+    """Where each number stands among ascending ones, for the first time if repeatedly.
 
     Returns
     -------
@@ -49,13 +49,15 @@ def groups_of_sorted(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np
         One array or several, of one length: equal rows are equal in all of them.
     """
     n = len(keys[0])
-    differs = np.ones(n, dtype=np.bool_)
-    if n:
-        differs[1:] = False
-        for key in keys:
-            differs[1:] |= key[1:] != key[:-1]
+    if not n:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    differs = np.empty(n, dtype=np.bool_)
+    differs[0] = True
+    np.not_equal(keys[0][1:], keys[0][:-1], out=differs[1:])
+    for key in keys[1:]:
+        differs[1:] |= key[1:] != key[:-1]
     starts = np.flatnonzero(differs)
-    return starts, np.diff(starts, append=n)
+    return starts, np.append(starts[1:], n) - starts
 
 
 def sums_by_pair(

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.data.pairs import find
 from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity, recent_baskets
 from modiste.models.sorted_rows import SortedRows
@@ -95,8 +96,8 @@ class PopularityByAge:
         band[np.isnan(age)] = _UNKNOWN_BAND
         # A band that has bought nothing lately has no list of its own.
         bands = self._lists.array("band")
-        first = np.searchsorted(bands, band)
-        band = np.where(np.append(bands, _UNKNOWN_BAND)[first] == band, band, _UNKNOWN_BAND)
+        has_list = find(band.astype(bands.dtype), bands) >= 0
+        band = np.where(has_list, band, _UNKNOWN_BAND)
         row, best = self._lists.rows(band, most=k)
         return rank_arrays(
             batch.customers["customer"].to_numpy()[row],

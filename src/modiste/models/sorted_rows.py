@@ -6,6 +6,7 @@ Models hold tables of 100,000 articles and more, and a live request asks for tho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ class SortedRows:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The pairs of :meth:`join` as row numbers: of the keys that are wanted, and the table."""
         keys = self.array(self.key)
+        # Of another type, all keys would be converted for the sake of a few.
+        wanted = wanted.astype(keys.dtype, copy=False)
         first = np.searchsorted(keys, wanted)
         n = np.searchsorted(keys, wanted, side="right") - first
         if most is not None:
@@ -61,4 +64,12 @@ class SortedRows:
 
     def array(self, column: str) -> NDArray[Any]:
         """A column of the table as a flat array."""
-        return self.table[column].to_numpy()
+        return self._arrays[column]
+
+    @cached_property
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {each.name: each.to_numpy() for each in self.table.iter_columns()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The arrays are views of the table: they would be sent to workers beside it.
+        return {"table": self.table, "key": self.key}

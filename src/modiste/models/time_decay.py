@@ -11,12 +11,20 @@ of the rows, so that every score is the same bytes for any partitioning, threads
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch
+from modiste.data.days import day_number, day_numbers
+from modiste.data.pairs import groups_of_sorted
 
 UNIT = 2.0**-20
+
+# Ages whose decay is worked out at once: eleven years of days.
+_AGES = 4096
 
 
 def in_units(value: pl.Expr) -> pl.Expr:
@@ -26,8 +34,18 @@ def in_units(value: pl.Expr) -> pl.Expr:
 
 def decay(as_of: date, exponent: float) -> pl.Expr:
     """Decay of each row's ``t_dat`` as of a date (float64, at most 1)."""
-    age = (pl.lit(as_of) - pl.col("t_dat")).dt.total_days().cast(pl.Float64)
-    return age.pow(-exponent)
+    return _decay_of_age((pl.lit(as_of) - pl.col("t_dat")).dt.total_days(), exponent)
+
+
+def _decay_of_age(age: pl.Expr, exponent: float) -> pl.Expr:
+    return age.cast(pl.Float64).pow(-exponent)
+
+
+@lru_cache(64)
+def _units_by_age(exponent: float, n: int) -> NDArray[np.int64]:
+    """Decay of the ages 1 to ``n`` in whole units."""
+    age = pl.int_range(1, n + 1, eager=True).alias("age").to_frame()
+    return age.select(in_units(_decay_of_age(pl.col("age"), exponent))).to_series().to_numpy()
 
 
 def purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
@@ -35,9 +53,20 @@ def purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
 
     How many pieces were bought on a day does not count: it says little of what comes next.
     """
-    return batch.once(
-        ("purchase units", exponent),
-        lambda: batch.interactions.group_by("customer", "article", maintain_order=True).agg(
-            in_units(decay(batch.as_of, exponent)).sum().alias("units")
-        ),
+    return batch.once(("purchase units", exponent), lambda: _purchase_units(batch, exponent))
+
+
+def _purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
+    bought = batch.interactions
+    customer, article = bought["customer"].to_numpy(), bought["article"].to_numpy()
+    age = day_number(batch.as_of) - day_numbers(bought["t_dat"])
+    ages = -(-int(age.max(initial=1)) // _AGES) * _AGES
+    units = _units_by_age(exponent, ages)[age - 1]
+    starts, _ = groups_of_sorted(customer, article)
+    return pl.DataFrame(
+        [
+            pl.Series("customer", customer[starts]),
+            pl.Series("article", article[starts]),
+            pl.Series("units", np.add.reduceat(units, starts) if len(starts) else units),
+        ]
     )

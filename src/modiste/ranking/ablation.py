@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from modiste.evaluation.metrics import score_customers
@@ -169,8 +170,8 @@ def _chosen(
         settings.z,
     ).weights
     # As the hybrid adds scores up, so that ties are the same.
-    score = combine(made.test, weights).exp()
-    lists = rank_by_score(made.test.select("customer", "article", score=score), k)
+    score = pl.Series("score", np.exp(combine(made.test, weights)))
+    lists = rank_by_score(made.test.select("customer", "article", score), k)
     precision = (
         score_customers(lists, rows.test.labels, k)
         .join(rows.test.segments, on="customer", how="left")

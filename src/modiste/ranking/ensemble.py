@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from modiste.data.pairs import groups_of_sorted
 from modiste.models.weight_search import ScoredCandidates, ascend
 
 # By segment of customers, then by scorer.
@@ -54,9 +57,9 @@ def comparable(scored: pl.DataFrame, scorers: Sequence[str]) -> pl.DataFrame:
     Parameters
     ----------
     scored
-        Columns ``customer``, ``article``, others, and one for each scorer; null: it has no score
-        for the candidate, which then counts as its lowest one in the list, and as 0 where it has
-        none in the whole list.
+        Columns ``customer``, ``article``, others, and one for each scorer; the rows of a list stand
+        together. Null: it has no score for the candidate, which then counts as its lowest one in
+        the list, and as 0 where it has none in the whole list.
     scorers
         Names of the columns.
 
@@ -64,18 +67,46 @@ def comparable(scored: pl.DataFrame, scorers: Sequence[str]) -> pl.DataFrame:
     -------
     The same rows; the scorers' columns float64, 0 where all candidates of a list score alike.
     """
-    return scored.with_columns(
-        pl.col(name).cast(pl.Float64).fill_null(pl.col(name).min().over("customer")).fill_null(0.0)
-        for name in scorers
-    ).with_columns(
-        ((pl.col(name) - pl.col(name).mean()) / pl.col(name).std(ddof=0))
-        .over("customer")
-        .fill_nan(0.0)
-        for name in scorers
+    starts, sizes = groups_of_sorted(scored["customer"].to_numpy())
+    lists = np.repeat(np.arange(len(starts)), sizes)
+    return pl.DataFrame(
+        [
+            _standardised(column, starts, lists) if column.name in scorers else column
+            for column in scored.iter_columns()
+        ]
     )
 
 
-def combine(scored: pl.DataFrame, weights: Weights) -> pl.Series:
+def _standardised(
+    column: pl.Series, starts: NDArray[np.int64], lists: NDArray[np.int64]
+) -> pl.Series:
+    """The scores of a column as :func:`comparable` gives them.
+
+    Parameters
+    ----------
+    column
+        Scores, null where there is none.
+    starts
+        First row of each list.
+    lists
+        Number of each row's list.
+    """
+    values = column.to_numpy().astype(np.float64)
+    missing = np.isnan(values)
+    if missing.any():
+        lowest = np.fmin.reduceat(values, starts)
+        values[missing] = np.nan_to_num(lowest)[lists[missing]]
+    # bincount adds up in the order of the rows: a list alone gets the bits that it gets among
+    # others. Of the values less their first one, so that those of a list that are alike are 0.
+    n = np.bincount(lists)
+    values -= values[starts][lists]
+    values -= (np.bincount(lists, values) / n)[lists]
+    deviation = np.sqrt(np.bincount(lists, values**2) / n)[lists]
+    even = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+    return pl.Series(column.name, even)
+
+
+def combine(scored: pl.DataFrame, weights: Weights) -> NDArray[np.float64]:
     """The weighted sum of comparable scores, by the weights of each customer's segment.
 
     Parameters
@@ -85,21 +116,28 @@ def combine(scored: pl.DataFrame, weights: Weights) -> pl.Series:
     weights
         For every segment that there is.
 
+    Returns
+    -------
+    A number for each row.
+
     Raises
     ------
     ValueError
         When a segment has no weights.
     """
-    missing = set(scored["segment"].unique().cast(pl.String)) - weights.keys()
-    if missing:
-        raise ValueError(f"no weights of the segment {', '.join(sorted(missing))}")
-    total = pl.lit(0.0)
+    segments = scored["segment"].cast(pl.String)
+    total = np.zeros(len(segments))
+    without = np.ones(len(segments), dtype=np.bool_)
     for segment, of_segment in weights.items():
-        score = pl.sum_horizontal(
-            pl.lit(0.0), *(pl.col(name) * weight for name, weight in of_segment.items() if weight)
-        )
-        total = pl.when(pl.col("segment").cast(pl.String) == segment).then(score).otherwise(total)
-    return scored.select(score=total).to_series()
+        rows = np.flatnonzero((segments == segment).to_numpy())
+        without[rows] = False
+        for name, weight in of_segment.items():
+            if weight and len(rows):
+                total[rows] += scored[name].to_numpy()[rows] * weight
+    if without.any():
+        missing = ", ".join(segments.filter(pl.Series(without)).unique().sort())
+        raise ValueError(f"no weights of the segment {missing}")
+    return total
 
 
 def choose_weights(

@@ -8,7 +8,7 @@ are ordered, the features' parts to a ranker's score, the sources' parts to the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -468,20 +468,20 @@ class ExplainedCustomer:
 
     def _row(self, article: int) -> pl.DataFrame | None:
         """The article's row of features; None where it is no candidate."""
-        found = self._rows.filter(pl.col("article") == article)
-        return None if found.is_empty() else found
+        place = _row_of(article, self._rows)
+        return None if place is None else self._rows[place : place + 1]
 
     def _place(self, article: int, ranked: pl.DataFrame) -> int | None:
-        found = ranked.filter(pl.col("article") == article)
-        return None if found.is_empty() else int(found["rank"][0])
+        place = _row_of(article, ranked)
+        return None if place is None else int(ranked["rank"][place])
 
     def _article(self, code: int) -> Article:
         row = self._articles.row(code, named=True)
         return Article(code, row["article_id"], row["prod_name"], row["colour_group_name"])
 
     def _proposals(self, row: pl.DataFrame) -> tuple[Proposal, ...]:
-        parts = row.select(**blend_parts(row, self._hybrid.generator.models.weights))
-        added: Mapping[str, float] = parts.row(0, named=True) if parts.width else {}
+        parts = blend_parts(row, self._hybrid.generator.models.weights)
+        added = {source: float(part[0]) for source, part in parts.items()}
         value = row.row(0, named=True)
         found = [
             Proposal(
@@ -614,6 +614,12 @@ class ExplainedCustomer:
         on_sale = sold is None or article in sold["article"]
         kind: AbsenceKind = "not proposed" if on_sale else "not on sale"
         return Absence("cut by the limit" if proposed else kind, days, limit, missed)
+
+
+def _row_of(article: int, frame: pl.DataFrame) -> int | None:
+    """The number of the article's row in a frame of one customer's; None where it has none."""
+    places = np.flatnonzero(frame["article"].to_numpy() == article)
+    return int(places[0]) if len(places) else None
 
 
 def _closeness(purchase: RelatedPurchase) -> tuple[int, float, int, int]:

@@ -13,10 +13,12 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.candidates.generator import CandidateGenerator
-from modiste.candidates.settings import SEGMENTS, with_segments
+from modiste.candidates.settings import SEGMENTS, segment_numbers_of_rows, with_segments
 from modiste.data.dataset import CustomerBatch, History, Partition
+from modiste.data.pairs import groups_of_sorted
 from modiste.errors import ConfigError, damaged
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.blend import POPULARITY
@@ -35,7 +37,7 @@ from modiste.ranking.rules import (
     fill_up,
     rule_changes,
 )
-from modiste.ranking.scorers import score_rows, scorers_of
+from modiste.ranking.scorers import score_rows, scorers_of, scores_of
 from modiste.ranking.settings import BLEND_SCORER, RankingSettings
 
 # Names of the orders that :meth:`Hybrid.orders` gives beside those of the rankers.
@@ -169,7 +171,7 @@ class Hybrid:
         for block in blocks(batch):
             scored = comparable(self.scores_in_cascade(block, self.rows(block)), self.weighted)
             first = self.first(block, self.combined(scored), k, rules, bought)
-            found.append(first.select(list(RECOMMENDATIONS)))
+            found.append(first[list(RECOMMENDATIONS)])
 
         return pl.concat(found)
 
@@ -290,17 +292,18 @@ class Hybrid:
         asked about the customers in whose segment it has a weight, a slow one about the first of
         their candidates alone.
         """
-        scored = with_segments(rows.select("customer", "article"), batch)
+        scored = with_segments(rows[["customer", "article"]], batch)
+        segments = segment_numbers_of_rows(rows, batch)
         slow = [name for name in self.weighted if name in SLOW]
         before = self._weights_before_cascade() if slow else self.weights
         for name in self.scorers:
             if name not in slow and any(of_it.get(name) for of_it in before.values()):
-                asked = _has_weight(scored, before, name)
+                asked = _has_weight(segments, before, name)
                 scored = self._scored_by(name, scored, rows, asked)
         if slow:
-            first = scored.select(self._first_of_cascade(scored)).to_series()
+            first = scored.select(self._first_of_cascade(scored)).to_series().to_numpy()
             for name in slow:
-                asked = first & _has_weight(scored, self.weights, name)
+                asked = first & _has_weight(segments, self.weights, name)
                 scored = self._scored_by(name, scored, rows, asked)
         return scored
 
@@ -316,23 +319,21 @@ class Hybrid:
         }
 
     def _scored_by(
-        self, scorer: str, scored: pl.DataFrame, rows: pl.DataFrame, asked: pl.Series
+        self, scorer: str, scored: pl.DataFrame, rows: pl.DataFrame, asked: NDArray[np.bool_]
     ) -> pl.DataFrame:
         """Add the column of a scorer: its scores of the rows asked about, null elsewhere."""
-        blend = self.generator.models.weights
-        if asked.all():
-            return scored.hstack([score_rows(rows, self.rankers, blend, [scorer])[scorer]])
-        some = rows.filter(asked)
-        scores = score_rows(some, self.rankers, blend, [scorer])[scorer]
-        place = pl.when(asked).then(asked.cast(pl.UInt32).cum_sum() - 1)
-        return scored.with_columns(scores.gather(scored.select(place).to_series()).alias(scorer))
+        scores = np.full(len(asked), np.nan)
+        if asked.any():
+            some = rows if asked.all() else rows.filter(asked)
+            scores[asked] = scores_of(scorer, some, self.rankers, self.generator.models.weights)
+        return scored.hstack([pl.Series(scorer, scores, nan_to_null=True)])
 
     def _first_of_cascade(self, scored: pl.DataFrame) -> pl.Expr:
         """Whether a row is among the first of its list, by all but the slow rankers."""
         weights = self._weights_before_cascade()
         used = {name for of_it in weights.values() for name, weight in of_it.items() if weight}
         fast = [name for name in self.scorers if name in used]
-        score = combine(comparable(scored, fast), weights).alias("score")
+        score = pl.Series("score", combine(comparable(scored, fast), weights))
         places = scored.select("customer", score).select(
             pl.col(score.name).rank("ordinal", descending=True).over("customer")
         )
@@ -349,7 +350,8 @@ class Hybrid:
             segment: {name: weight for name, weight in of_it.items() if name in scored.columns}
             for segment, of_it in self.weights.items()
         }
-        return scored.select("customer", "article", score=combine(scored, weights).exp())
+        score = np.exp(combine(scored, weights))
+        return scored[["customer", "article"]].hstack([pl.Series("score", score)])
 
     def first(
         self,
@@ -387,14 +389,15 @@ def holds_hybrid(folder: Path) -> bool:
 
 def bought_pairs(batch: CustomerBatch) -> pl.DataFrame:
     """What counts as bought for rules: ``customer`` and ``article``, a pair once."""
-    return batch.interactions.select("customer", "article").unique(maintain_order=True)
+    bought = batch.interactions
+    starts, _ = groups_of_sorted(bought["customer"].to_numpy(), bought["article"].to_numpy())
+    return bought[["customer", "article"]][starts]
 
 
-def _has_weight(scored: pl.DataFrame, weights: Weights, scorer: str) -> pl.Series:
-    """Whether a scorer has a weight in the segment of each row's customer."""
-    segments = scored["segment"]
+def _has_weight(segments: NDArray[np.int64], weights: Weights, scorer: str) -> NDArray[np.bool_]:
+    """Whether a scorer has a weight in each of some segments, given by places in ``SEGMENTS``."""
     weighted = [bool(weights.get(segment, {}).get(scorer)) for segment in SEGMENTS]
-    return pl.Series(np.array(weighted)[segments.to_physical().to_numpy()])
+    return np.array(weighted, dtype=np.bool_)[segments]
 
 
 def _alone(scored: pl.DataFrame, scorer: str) -> pl.DataFrame:

@@ -171,7 +171,10 @@ class LightGBMRanker:
     def _matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         require_features(self._names, frame)
         # What is not known comes out as NaN, which is what trees take for it.
-        return frame.select(pl.col(self._names).cast(pl.Float32)).to_numpy()
+        values = frame[self._names]
+        if any(dtype != pl.Float32 for dtype in values.dtypes):  # codes of categories
+            values = values.cast(pl.Float32)
+        return values.to_numpy()
 
     def _dataset(
         self,

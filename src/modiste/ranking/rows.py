@@ -100,7 +100,8 @@ def require_features(names: Sequence[str], frame: pl.DataFrame) -> None:
     DataError
         Naming those that are lacking.
     """
-    lacking = [name for name in names if name not in frame.columns]
+    there = set(frame.columns)
+    lacking = [name for name in names if name not in there]
     if lacking:
         raise DataError(
             f"the rows lack the features {', '.join(lacking)}: give those that the ranker "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.candidates.generator import score_of
 from modiste.models.blend import POPULARITY
@@ -44,18 +47,30 @@ def score_rows(
     Columns ``customer``, ``article`` and one for each scorer, each on a scale of its own; null
     where a network knows nothing of the customer. The rows keep their order.
     """
-    scores: list[pl.Series | pl.Expr] = []
-    for name in scorers:
-        if name == BLEND_SCORER:
-            scores.append(_blended(rows, blend).alias(name))
-        elif name in rankers:
-            scores.append(pl.Series(name, rankers[name].score(rows)))
-        else:
-            scores.append(pl.col(score_of(name)).alias(name))
-    return rows.select("customer", "article", *scores)
+    return rows[["customer", "article"]].hstack(
+        [
+            pl.Series(name, scores_of(name, rows, rankers, blend), nan_to_null=True)
+            for name in scorers
+        ]
+    )
 
 
-def blend_parts(rows: pl.DataFrame, blend: Mapping[str, float]) -> dict[str, pl.Expr]:
+def scores_of(
+    scorer: str, rows: pl.DataFrame, rankers: Mapping[str, Ranker], blend: Mapping[str, float]
+) -> NDArray[np.floating[Any]]:
+    """The scores of one scorer, a number for each row; NaN where a network knows nothing.
+
+    The parameters are those of :func:`score_rows`.
+    """
+    if scorer == BLEND_SCORER:
+        parts = blend_parts(rows, blend).values()
+        return np.sum(list(parts), axis=0, initial=0.0) if parts else np.zeros(rows.height)
+    if scorer in rankers:
+        return rankers[scorer].score(rows)
+    return rows[score_of(scorer)].to_numpy()
+
+
+def blend_parts(rows: pl.DataFrame, blend: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
     """What each source adds to a candidate's score in the blend.
 
     Parameters
@@ -65,7 +80,7 @@ def blend_parts(rows: pl.DataFrame, blend: Mapping[str, float]) -> dict[str, pl.
 
     Returns
     -------
-    By source with a weight an expression over the rows, float64.
+    By source with a weight a number for each row.
     """
     columns = {
         name: POPULARITY_FEATURE if name == POPULARITY else score_of(name)
@@ -73,11 +88,7 @@ def blend_parts(rows: pl.DataFrame, blend: Mapping[str, float]) -> dict[str, pl.
         if weight
     }
     return {
-        name: pl.col(column).cast(pl.Float64).fill_null(0.0) * blend[name]
+        name: np.nan_to_num(rows[column].to_numpy().astype(np.float64)) * blend[name]
         for name, column in columns.items()
         if column in rows.columns
     }
-
-
-def _blended(rows: pl.DataFrame, blend: Mapping[str, float]) -> pl.Expr:
-    return pl.sum_horizontal(blend_parts(rows, blend).values())

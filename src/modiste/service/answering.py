@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from modiste.data.dataset import CustomerBatch
+from modiste.data.days import day_number
 from modiste.data.schema import PREPARED_CUSTOMERS, PREPARED_TRANSACTIONS
 from modiste.errors import ModisteError
 from modiste.ranking.explanation import ExplainedCustomer
@@ -234,17 +237,26 @@ class Answering:
             In years; None: not known.
         """
         batch = self._newcomer(age)
-        yesterday = self.as_of - timedelta(days=1)
+        # By day, then by article.
+        article, days_ago = (
+            np.array(sorted(seen, key=lambda each: (-each[1], each[0])), dtype=np.int32)
+            .reshape(-1, 2)
+            .T
+        )
+        yesterday = day_number(self.as_of) - 1
+        columns: dict[str, Any] = {
+            "customer": np.zeros(len(seen), dtype=np.int32),
+            "article": article,
+            "t_dat": yesterday - days_ago,
+            "price": self.bundle.articles["price"][article],
+            "sales_channel_id": np.full(len(seen), _ONLINE, dtype=np.int8),
+        }
         rows = pl.DataFrame(
-            {
-                "customer": [0] * len(seen),
-                "article": [article for article, _ in seen],
-                "t_dat": [yesterday - timedelta(days=days_ago) for _, days_ago in seen],
-                "price": self.bundle.articles["price"].gather([article for article, _ in seen]),
-                "sales_channel_id": [_ONLINE] * len(seen),
-            },
-            schema=PREPARED_TRANSACTIONS,
-        ).sort("t_dat", "article")
+            [
+                pl.Series(name, values).cast(PREPARED_TRANSACTIONS[name])
+                for name, values in columns.items()
+            ]
+        )
         return Visitor(CustomerBatch(self.as_of, batch.customers, rows), batch)
 
     def recommend(
@@ -320,13 +332,20 @@ class Answering:
 
     def _newcomer(self, age: int | None) -> CustomerBatch:
         """Somebody without any purchase, of whom nothing but the age may be known."""
-        unknown = dict.fromkeys(PREPARED_CUSTOMERS)
-        # No model looks at a code.
-        known = {**unknown, "customer": 0, "customer_id": "", "age": age}
-        customers = pl.DataFrame([known], schema=PREPARED_CUSTOMERS)
-        return CustomerBatch(self.as_of, customers, pl.DataFrame(schema=PREPARED_TRANSACTIONS))
+        return CustomerBatch(self.as_of, _unknown_customer(age), _NO_PURCHASES)
+
+
+@lru_cache
+def _unknown_customer(age: int | None) -> pl.DataFrame:
+    unknown = dict.fromkeys(PREPARED_CUSTOMERS)
+    # No model looks at a code.
+    known = {**unknown, "customer": 0, "customer_id": "", "age": age}
+    return pl.DataFrame([known], schema=PREPARED_CUSTOMERS)
+
+
+_NO_PURCHASES = pl.DataFrame(schema=PREPARED_TRANSACTIONS)
 
 
 def _in_order(found: pl.DataFrame) -> list[Recommended]:
-    columns = found.select("article", "rank", "score")
-    return [Recommended(*row) for row in columns.iter_rows()]
+    columns = (found[name].to_list() for name in ("article", "rank", "score"))
+    return [Recommended(*row) for row in zip(*columns, strict=True)]

@@ -213,8 +213,8 @@ class CustomerStore:
         ]
         return CustomerBatch(
             self.as_of,
-            pl.DataFrame(customers).select(list(PREPARED_CUSTOMERS)),
-            pl.DataFrame(purchases).select(list(PREPARED_TRANSACTIONS)),
+            pl.DataFrame(customers)[list(PREPARED_CUSTOMERS)],
+            pl.DataFrame(purchases)[list(PREPARED_TRANSACTIONS)],
         )
 
     def _text(self, name: str, code: int) -> str | None:

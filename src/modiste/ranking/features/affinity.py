@@ -122,7 +122,7 @@ class AffinityFeatures:
         added["age_to_buyers"] = known["customer_age"] - known["buyer_age"]
         return candidates.hstack(
             [
-                pl.Series(name, values, pl.Float32, nan_to_null=True)
+                pl.Series(name, values.astype(np.float32, copy=False), nan_to_null=True)
                 for name, values in added.items()
             ]
         )

@@ -32,6 +32,8 @@ _MEANINGS = {
     "customer_online": "share of the customer's purchases that were online",
 }
 
+_FEATURES = tuple(Feature(name, GROUP, meaning) for name, meaning in _MEANINGS.items())
+
 _ONLINE = 2
 
 
@@ -41,7 +43,7 @@ class CustomerFeatures:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The group's features."""
-        return tuple(Feature(name, GROUP, meaning) for name, meaning in _MEANINGS.items())
+        return _FEATURES
 
     def fit(self, history: History) -> Self:
         """Return itself: all comes with the batch."""

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch
-from modiste.data.pairs import find, pairs_of
+from modiste.data.pairs import find, groups_of_sorted, pairs_of
 
 # The code of a value that is not known.
 UNKNOWN = -1
@@ -41,11 +41,10 @@ class Matches:
         keys = np.where(value < 0, np.int64(UNKNOWN), pairs_of(customer, np.maximum(value, 0)))
         self._order = np.argsort(keys, kind="stable")
         ordered = keys[self._order]
-        self._starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+        self._starts, self._sizes = groups_of_sorted(ordered)
         wanted = pairs_of(of_customer, np.maximum(of_value, 0))
         place = find(wanted, ordered[self._starts])
         self._place = np.where(of_value < 0, -1, place)
-        self._sizes = np.diff(self._starts, append=len(ordered))
 
     def count(self) -> NDArray[np.float32]:
         """Of each candidate how many purchases share its value; 0 where none does."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from modiste.candidates.descriptions import describe
@@ -30,7 +32,7 @@ class SourceFeatures:
     def __init__(self, sources: Sequence[str]) -> None:
         self.sources = tuple(sources)
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         """The group's features."""
         return (
@@ -53,11 +55,16 @@ class SourceFeatures:
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Count the sources."""
         del batch
-        ranks = [pl.col(rank_of(source)).is_not_null() for source in self.sources]
-        return candidates.with_columns(
-            pl.col([rank_of(source) for source in self.sources]).cast(pl.Float32),
-            pl.sum_horizontal(ranks).cast(pl.Float32).alias(_SOURCES),
-        )
+        ranks = {rank_of(source) for source in self.sources}
+        columns = [
+            column.cast(pl.Float32) if column.name in ranks else column
+            for column in candidates.iter_columns()
+        ]
+        proposed = np.zeros(candidates.height, dtype=np.float32)
+        for column in columns:
+            if column.name in ranks:
+                proposed += ~np.isnan(column.to_numpy())
+        return pl.DataFrame([*columns, pl.Series(_SOURCES, proposed)])
 
     def save(self, folder: Path) -> None:
         """There is nothing to write."""

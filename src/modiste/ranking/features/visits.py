@@ -136,7 +136,7 @@ class VisitFeatures:
             found["price_to_paid"] = price / found["price_to_paid"]
         return candidates.hstack(
             [
-                pl.Series(name, values, pl.Float32, nan_to_null=True)
+                pl.Series(name, values.astype(np.float32, copy=False), nan_to_null=True)
                 for name, values in found.items()
             ]
         )
