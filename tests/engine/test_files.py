@@ -88,6 +88,13 @@ def test_sweep_gives_an_outgoing_folder_its_name_back(tmp_path: Path) -> None:
     assert not outgoing.exists()
 
 
+@pytest.mark.parametrize("name", ["shop[1]", "shop*", "what?"])
+def test_a_path_that_is_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModisteError, match="pattern"), atomic_folder(tmp_path / name / "in"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_permission_is_a_clear_error(tmp_path: Path) -> None:
     """As another user, in a process of its own: root may write anywhere."""
     locked = tmp_path / "locked"

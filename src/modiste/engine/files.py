@@ -18,6 +18,9 @@ from modiste.errors import ModisteError
 
 _SUFFIX = ".partial"
 
+# What makes a pattern of a path.
+_PATTERN = "*?["
+
 # The folder that a new one is about to replace, between two renames.
 _OUTGOING = ".outgoing" + _SUFFIX
 
@@ -54,8 +57,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     Raises
     ------
     ModisteError
-        When the disk is full or the place is not writable.
+        When the disk is full, the place is not writable, or its path is a pattern.
     """
+    if any(sign in str(target.absolute()) for sign in _PATTERN):
+        # Polars would read what is in there as the files that fit a pattern, and find none.
+        raise ModisteError(
+            f"{target} has one of {' '.join(_PATTERN)} in its path, which is taken for a pattern "
+            "of names: choose a place without"
+        )
     partial = _partial(target)
     try:
         with _explained(target):
