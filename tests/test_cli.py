@@ -17,7 +17,17 @@ import pytest
 VERBS = ("synth", "ingest", "run", "explain", "evaluate", "config")
 
 # One partition of few customers; the least that every stage has something to do with.
-SMALL = ("--set", "evaluation.resamples=20", "--set", "report.customers=2")
+SMALL = tuple(
+    part
+    for setting in (
+        "evaluation.resamples=20",
+        "report.customers=2",
+        "ranking.windows=1",
+        "ranking.older_windows=0",
+        "ranking.lightgbm.rounds=10",
+    )
+    for part in ("--set", setting)
+)
 
 PROGRAM = (sys.executable, "-c", "from modiste.cli import main; main()")
 

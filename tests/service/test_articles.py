@@ -148,6 +148,7 @@ def run_with_vectors(
         overrides=[
             "vectors.enabled=true",
             "vectors.encoder.model=all-MiniLM-L6-v2",
+            "vectors.map=false",  # tests/test_lookup.py has one; UMAP takes long to compile
             f"vectors.cache={folder / 'cache'}",
         ]
     )
