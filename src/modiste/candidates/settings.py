@@ -118,10 +118,6 @@ def _segment_numbers(batch: CustomerBatch) -> NDArray[np.int64]:
 
 def with_segments(rows: pl.DataFrame, batch: CustomerBatch) -> pl.DataFrame:
     """The rows in their order, with a column ``segment`` of their customers, who are a batch's."""
-    return rows.hstack([_NAMES[segment_numbers_of_rows(rows, batch)]])
-
-
-def segment_numbers_of_rows(rows: pl.DataFrame, batch: CustomerBatch) -> NDArray[np.int64]:
-    """The place in ``SEGMENTS`` of the segment of each row's customer, who is of a batch."""
     customers = batch.customers["customer"].to_numpy()
-    return segment_numbers(batch)[np.searchsorted(customers, rows["customer"].to_numpy())]
+    row = np.searchsorted(customers, rows["customer"].to_numpy())
+    return rows.hstack([_NAMES[segment_numbers(batch)[row]]])

@@ -122,11 +122,13 @@ def _rank_part(
     rows |= _falling(score).astype(np.uint64) << np.uint64(bits)
     rows |= article.astype(np.uint64)
     rows.sort()
-    starts, sizes = groups_of_sorted(rows >> np.uint64(_SCORE_BITS + bits))
+    owner = rows >> np.uint64(_SCORE_BITS + bits)
+    starts, sizes = groups_of_sorted(owner)
     place = np.arange(len(rows)) - np.repeat(starts, sizes)
-    rows, place = rows[place < k], place[place < k]
+    kept = place < k
+    rows, owner, place = rows[kept], owner[kept], place[kept]
     return (
-        (rows >> np.uint64(_SCORE_BITS + bits)).astype(np.int32) + first,
+        owner.astype(np.int32) + first,
         (rows & np.uint64((1 << bits) - 1)).astype(np.int32),
         _of_falling((rows >> np.uint64(bits)).astype(np.uint32)),
         (place + 1).astype(np.uint16),

@@ -92,12 +92,12 @@ class PopularityByAge:
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """The ``k`` best sellers of each customer's band."""
         age = batch.customers["age"].cast(pl.Float32).to_numpy()
-        band = np.searchsorted(np.sort(self.settings.band_starts), age, side="right")
-        band[np.isnan(age)] = _UNKNOWN_BAND
-        # A band that has bought nothing lately has no list of its own.
         bands = self._lists.array("band")
-        has_list = find(band.astype(bands.dtype), bands) >= 0
-        band = np.where(has_list, band, _UNKNOWN_BAND)
+        band = np.searchsorted(np.sort(self.settings.band_starts), age, side="right")
+        # Of another type, all rows of the lists would be converted for the sake of a few.
+        band = band.astype(bands.dtype)
+        # A band that has bought nothing lately has no list of its own.
+        band[np.isnan(age) | (find(band, bands) < 0)] = _UNKNOWN_BAND
         row, best = self._lists.rows(band, most=k)
         return rank_arrays(
             batch.customers["customer"].to_numpy()[row],

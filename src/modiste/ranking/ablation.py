@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
 from modiste.evaluation.metrics import score_customers
 from modiste.evaluation.protocol import rank_by_score
-from modiste.ranking.ensemble import choose_weights, combine
+from modiste.ranking.ensemble import choose_weights, combined
 from modiste.ranking.features.sources import without_sources
 from modiste.ranking.learning import WholeLists, learn_rankers
 from modiste.ranking.list_accuracy import with_purchases
@@ -169,9 +168,7 @@ def _chosen(
         k,
         settings.z,
     ).weights
-    # As the hybrid adds scores up, so that ties are the same.
-    score = pl.Series("score", np.exp(combine(made.test, weights)))
-    lists = rank_by_score(made.test.select("customer", "article", score), k)
+    lists = rank_by_score(combined(made.test, weights), k)
     precision = (
         score_customers(lists, rows.test.labels, k)
         .join(rows.test.segments, on="customer", how="left")

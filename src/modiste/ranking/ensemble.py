@@ -140,6 +140,15 @@ def combine(scored: pl.DataFrame, weights: Weights) -> NDArray[np.float64]:
     return total
 
 
+def combined(scored: pl.DataFrame, weights: Weights) -> pl.DataFrame:
+    """Columns ``customer``, ``article`` and ``score``: the sum of :func:`combine`, made positive.
+
+    The factors of rules multiply scores, which must not turn the order of what is below 0.
+    """
+    score = np.exp(combine(scored, weights))
+    return scored[["customer", "article"]].hstack([pl.Series("score", score)])
+
+
 def choose_weights(
     scored: pl.DataFrame,
     labels: pl.DataFrame,

@@ -16,14 +16,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.candidates.generator import CandidateGenerator
-from modiste.candidates.settings import SEGMENTS, segment_numbers_of_rows, with_segments
+from modiste.candidates.settings import SEGMENTS, with_segments
 from modiste.data.dataset import CustomerBatch, History, Partition
 from modiste.data.pairs import groups_of_sorted
 from modiste.errors import ConfigError, damaged
 from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
 from modiste.models.blend import POPULARITY
 from modiste.models.popularity import Popularity
-from modiste.ranking.ensemble import Weights, combine, comparable
+from modiste.ranking.ensemble import Weights, combine, combined, comparable
 from modiste.ranking.features.builder import FeatureBuilder
 from modiste.ranking.labelled_rows import blocks
 from modiste.ranking.protocol import Ranker
@@ -293,7 +293,7 @@ class Hybrid:
         their candidates alone.
         """
         scored = with_segments(rows[["customer", "article"]], batch)
-        segments = segment_numbers_of_rows(rows, batch)
+        segments = scored["segment"].to_physical().to_numpy()
         slow = [name for name in self.weighted if name in SLOW]
         before = self._weights_before_cascade() if slow else self.weights
         for name in self.scorers:
@@ -343,15 +343,13 @@ class Hybrid:
         """``customer``, ``article`` and ``score``, by the weights of the scorers that there are.
 
         ``scored`` has comparable scores (:func:`~modiste.ranking.ensemble.comparable`) and
-        ``segment``. Scores are made positive, for the rules' factors multiply them; the order
-        stays.
+        ``segment``.
         """
         weights = {
             segment: {name: weight for name, weight in of_it.items() if name in scored.columns}
             for segment, of_it in self.weights.items()
         }
-        score = np.exp(combine(scored, weights))
-        return scored[["customer", "article"]].hstack([pl.Series("score", score)])
+        return combined(scored, weights)
 
     def first(
         self,
@@ -394,7 +392,7 @@ def bought_pairs(batch: CustomerBatch) -> pl.DataFrame:
     return bought[["customer", "article"]][starts]
 
 
-def _has_weight(segments: NDArray[np.int64], weights: Weights, scorer: str) -> NDArray[np.bool_]:
+def _has_weight(segments: NDArray[np.uint8], weights: Weights, scorer: str) -> NDArray[np.bool_]:
     """Whether a scorer has a weight in each of some segments, given by places in ``SEGMENTS``."""
     weighted = [bool(weights.get(segment, {}).get(scorer)) for segment in SEGMENTS]
     return np.array(weighted, dtype=np.bool_)[segments]

@@ -63,8 +63,7 @@ def scores_of(
     The parameters are those of :func:`score_rows`.
     """
     if scorer == BLEND_SCORER:
-        parts = blend_parts(rows, blend).values()
-        return np.sum(list(parts), axis=0, initial=0.0) if parts else np.zeros(rows.height)
+        return sum(blend_parts(rows, blend).values(), start=np.zeros(rows.height))
     if scorer in rankers:
         return rankers[scorer].score(rows)
     return rows[score_of(scorer)].to_numpy()

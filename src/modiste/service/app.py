@@ -67,10 +67,13 @@ def make_app(
         live = StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
     writer = None if store is None else EventWriter(store, settings.events.waiting)
 
-    def take(another: Bundle) -> None:
-        answering = Answering(another, live, settings.live)
+    def opened(a_bundle: Bundle) -> Answering:
+        answering = Answering(a_bundle, live, settings.live)
         answering.warm_up()
-        app.state.answering = answering
+        return answering
+
+    def take(another: Bundle) -> None:
+        app.state.answering = opened(another)
         metrics.serves(another.manifest.as_of)
         metrics.swaps.labels("taken").inc()
 
@@ -108,7 +111,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.answering = Answering(bundle, live, settings.live)
+    app.state.answering = opened(bundle)
     app.state.turns = turns
     app.state.latencies = Latencies()
     app.add_middleware(LatencyMiddleware, latencies=app.state.latencies)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from modiste.errors import BundleError
+from modiste.errors import BundleError, ModisteError
 from modiste.service.bundle import Bundle
 from modiste.service.manifest import read_manifest
 
@@ -69,11 +69,11 @@ class BundleWatch:
                 return
             # In threads of their own: requests are answered meanwhile.
             bundle = await asyncio.to_thread(Bundle.open, folder, hashes=self._verify)
-        except BundleError as error:
+            await asyncio.to_thread(self._take, bundle)
+        except ModisteError as error:
             _logger.error("the new bundle is refused, and the old one goes on: %s", error)
             self._refused()
             return
-        await asyncio.to_thread(self._take, bundle)
         self._served = bundle.manifest.version
         fields = {"bundle": self._served, "as_of": str(bundle.manifest.as_of)}
         _logger.info("another bundle is served", extra={"fields": fields})

@@ -39,5 +39,5 @@ def open_places(folder: Path, n_articles: int) -> NDArray[np.float32] | None:
     except (ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): make the bundle again") from error
     if places.shape != (n_articles, 2) or places.dtype != np.float32:
-        raise DataError(f"the map in {path} is not of {n_articles:,} articles")
+        raise DataError(f"{path} does not hold 32-bit places of {n_articles:,} articles")
     return places

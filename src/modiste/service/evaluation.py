@@ -99,10 +99,16 @@ class Evaluation:
         batch = bundle.customers.batch(customers)
         rows = bundle.hybrid.rows(batch)
         labels = self._later.labels(customers)
+        # Of one hybrid where the weights are the run's.
+        combined = {
+            hybrid: hybrid.combined(
+                comparable(hybrid.scores_in_cascade(batch, rows), hybrid.weighted)
+            )
+            for hybrid in {bundle.hybrid, self._hybrid}
+        }
 
         def precisions(hybrid: Hybrid, rules: ArticleRules | None) -> list[float]:
-            scores = comparable(hybrid.scores_in_cascade(batch, rows), hybrid.weighted)
-            lists = hybrid.first(batch, hybrid.combined(scores), self._k, rules)
+            lists = hybrid.first(batch, combined[hybrid], self._k, rules)
             return score_customers(lists, labels, self._k)[_METRIC].to_list()
 
         before, after = precisions(bundle.hybrid, None), precisions(self._hybrid, self._rules)

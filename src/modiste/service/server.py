@@ -76,7 +76,6 @@ def app_of_environment() -> FastAPI:
         keys=None if settings.keys is None else Keys.read(settings.keys),
         current=current,
     )
-    app.state.answering.warm_up()
     # What a bundle holds stays: looked through for garbage, it would hold up some answer.
     gc.freeze()
     return app

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number, day_numbers
-from modiste.ranking.features.group import ATTRIBUTE_WORDS
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, with_features
 from modiste.ranking.features.matches import ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -120,12 +120,7 @@ class AffinityFeatures:
         with np.errstate(divide="ignore", invalid="ignore"):  # what was given away cost 0
             added["price_to_habit"] = known["price"] / known["mean_price"]
         added["age_to_buyers"] = known["customer_age"] - known["buyer_age"]
-        return candidates.hstack(
-            [
-                pl.Series(name, values.astype(np.float32, copy=False), nan_to_null=True)
-                for name, values in added.items()
-            ]
-        )
+        return with_features(candidates, added)
 
     def save(self, folder: Path) -> None:
         """Write the numbered attributes."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number, day_numbers
 from modiste.data.pairs import codes_of, groups_of_sorted, pairs_of
+from modiste.ranking.features.group import with_features
 from modiste.ranking.features.matches import rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -53,11 +54,9 @@ class CustomerFeatures:
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add the customer's features."""
         row = rows_of_customers(batch, candidates["customer"])
-        return candidates.hstack(
-            [
-                pl.Series(name, values.astype(np.float32)[row], nan_to_null=True)
-                for name, values in _values(batch).items()
-            ]
+        values = _values(batch)
+        return with_features(
+            candidates, {name: of_all.astype(np.float32)[row] for name, of_all in values.items()}
         )
 
     def save(self, folder: Path) -> None:

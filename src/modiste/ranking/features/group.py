@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.ranking.rows import Feature
@@ -57,6 +60,18 @@ class FeatureGroup(Protocol):
 
     def load(self, folder: Path) -> Self:
         """Read it back; returns itself."""
+
+
+def with_features(
+    candidates: pl.DataFrame, values: Mapping[str, NDArray[np.number[Any]]]
+) -> pl.DataFrame:
+    """The candidates with further columns (Float32), by name; null where a value is NaN."""
+    return candidates.hstack(
+        [
+            pl.Series(name, column.astype(np.float32, copy=False), nan_to_null=True)
+            for name, column in values.items()
+        ]
+    )
 
 
 def days_since(day: pl.Expr, as_of: pl.Expr) -> pl.Expr:

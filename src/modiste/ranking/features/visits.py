@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number, day_numbers
 from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
-from modiste.ranking.features.group import ATTRIBUTE_WORDS
+from modiste.ranking.features.group import ATTRIBUTE_WORDS, with_features
 from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
 
@@ -134,12 +134,7 @@ class VisitFeatures:
         with np.errstate(divide="ignore", invalid="ignore"):  # what was given away cost 0
             found["price_to_visit"] = price / visit_price[of_customer]
             found["price_to_paid"] = price / found["price_to_paid"]
-        return candidates.hstack(
-            [
-                pl.Series(name, values.astype(np.float32, copy=False), nan_to_null=True)
-                for name, values in found.items()
-            ]
-        )
+        return with_features(candidates, found)
 
     def save(self, folder: Path) -> None:
         """Write the numbered attributes."""
