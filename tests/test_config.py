@@ -152,6 +152,22 @@ def test_one_weight_can_be_set_alone() -> None:
     assert changed == {**default, "repurchase": 500}
 
 
+def test_a_presets_weight_is_left_out_by_null() -> None:
+    without = ["models.gnn.enabled=false", "models.weights.gnn=null"]
+    config = load_config(preset="mission", overrides=without)
+    assert "gnn" not in config.models.weights
+    assert config.models.weights["sasrec"] == 10
+
+
+def test_settings_that_do_not_go_together_are_said_without_the_whole_tree() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(preset="mission", overrides=["models.gnn.enabled=false"])
+    message = str(raised.value)
+    assert "models.weights names gnn" in message
+    assert "models.weights.gnn to null" in message
+    assert len(message) < 300
+
+
 def test_the_order_of_weights_is_one_whoever_writes_them() -> None:
     """The search moves them in turn, and a stage's key does not tell one order from another."""
     names = list(RECOMMENDERS)

@@ -282,8 +282,10 @@ def _explain(problem: Mapping[str, Any], root: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
         known = _fields_at(location[:-1], root)
         return f"unknown setting '{path}'{_did_you_mean(location[-1], known)}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"setting '{path}': {message}, not {problem['input']!r}"
+    message = f"setting '{path}': {problem['msg'].removeprefix('Value error, ')}"
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+        return message  # settings that do not go together, which the words name
+    return f"{message}, not {problem['input']!r}"
 
 
 def _fields_at(location: Sequence[str], root: type[BaseModel]) -> list[str]:

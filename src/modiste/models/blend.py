@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -105,9 +105,17 @@ class BlendSettings(BaseModel):
         },
         description=(
             "Weight of each recommender's score in the blend, where the measured choice starts; "
-            "one without a weight, or with 0, has no part in it."
+            "one without a weight, or with 0, has no part in it. null leaves a preset's out."
         ),
     )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _null_leaves_out(cls, weights: Any) -> Any:
+        # A setting is laid over a preset's: a weight that is there cannot be left unsaid.
+        if not isinstance(weights, Mapping):
+            return weights
+        return {name: weight for name, weight in weights.items() if weight is not None}
 
     @field_validator("weights")
     @classmethod
@@ -129,7 +137,8 @@ class BlendSettings(BaseModel):
                 if network not in self.enabled_networks:
                     raise ValueError(
                         f"models.weights names {name}, and {network} is not enabled: set "
-                        f"models.{network}.enabled to true, or leave the weight out"
+                        f"models.{network}.enabled to true, or leave the weight out "
+                        f"(models.weights.{name} to null)"
                     )
         return self
 
@@ -257,7 +266,8 @@ def check_vectors(settings: BlendSettings, artifacts: Artifacts) -> None:
     if artifacts.vectors is None and missing:
         raise ConfigError(
             f"models.weights names {', '.join(sorted(missing))}, which needs article vectors, and "
-            "there are none: make them with 'modiste embed', or leave the weight out"
+            "there are none: make them with 'modiste embed', or leave the weight out "
+            f"({', '.join(f'models.weights.{name}' for name in sorted(missing))} to null)"
         )
 
 
