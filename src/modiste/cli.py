@@ -93,7 +93,8 @@ def _show_version(
 def synth(
     out: OutOption,
     scale: Annotated[
-        str, typer.Option(help="Size of the shop: demo, small or full (as large as Kaggle's).")
+        str,
+        typer.Option(help="Size of the shop: demo, small, half or full (as large as Kaggle's)."),
     ] = "demo",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     workers: WorkersOption = None,
