@@ -16,7 +16,7 @@ from modiste.service.access import TokenBucket, required_role
 from modiste.service.app import make_app
 from modiste.service.bundle import Bundle
 from modiste.service.events.store import EventStore
-from modiste.service.keys import Keys, Role, add_key
+from modiste.service.keys import KeyFile, Keys, Role, add_key
 from modiste.service.server import serve
 from modiste.service.settings import LimitSettings, ServiceSettings
 from serving import UNHURRIED, listening
@@ -135,6 +135,30 @@ def test_the_file_has_no_key_in_it(key_file: Path, keys: dict[str, str]) -> None
     with pytest.raises(ConfigError, match="'a key' is no name"):
         add_key(key_file, "a key", [Role.READ])
     assert key_file.read_text() == text
+
+
+def test_a_key_is_made_and_revoked_while_the_service_runs(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    first = add_key(file, "first", [Role.READ])
+    only_first = file.read_text()
+    now = 0.0
+    keys = KeyFile(file, lambda: now)
+
+    def known(presented: str) -> bool:
+        nonlocal now
+        now += 2
+        return keys.find(presented) is not None
+
+    second = add_key(file, "second", [Role.READ])
+    assert known(first)
+    assert known(second)
+    file.write_text("keys: 7")
+    assert known(second)
+    file.unlink()
+    assert known(second)
+    file.write_text(only_first)
+    assert not known(second)
+    assert known(first)
 
 
 def test_a_key_by_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modiste.service.keys import Key, Keys, Role
+from modiste.service.keys import FindsKeys, Key, Role
 from modiste.service.problems import ProblemError, problem_of
 
 SCHEME = "Bearer"
@@ -81,10 +81,12 @@ class AccessMiddleware:
         Of a key, in this process.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys | None, per_second: float, burst: float) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: FindsKeys | None, per_second: float, burst: float
+    ) -> None:
         self._app, self._keys = app, keys
         self._per_second, self._burst = per_second, burst
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[Key, TokenBucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
@@ -96,7 +98,7 @@ class AccessMiddleware:
                 return
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope, keys: Keys) -> None:
+    def _admit(self, scope: Scope, keys: FindsKeys) -> None:
         """Refuse a request by raising a ProblemError."""
         role = required_role(scope["method"], scope["path"])
         if role is None:
@@ -123,11 +125,11 @@ class AccessMiddleware:
             )
 
     def _bucket(self, key: Key) -> TokenBucket:
-        bucket = self._buckets.get(key.name)
+        bucket = self._buckets.get(key)
         if bucket is None:
             per_second, burst = self._per_second, self._burst
             if key.requests_per_second is not None:
                 burst *= key.requests_per_second / per_second
                 per_second = key.requests_per_second
-            bucket = self._buckets[key.name] = TokenBucket(per_second, burst)
+            bucket = self._buckets[key] = TokenBucket(per_second, burst)
         return bucket

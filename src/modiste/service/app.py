@@ -21,7 +21,7 @@ from modiste.service.events.live import StoredLiveEvents
 from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
-from modiste.service.keys import Keys
+from modiste.service.keys import FindsKeys
 from modiste.service.latency import Latencies, LatencyMiddleware
 from modiste.service.live_events import LiveEvents
 from modiste.service.metrics import ServiceMetrics, forget_dead_processes
@@ -40,7 +40,7 @@ def make_app(
     live: LiveEvents | None = None,
     *,
     store: EventStore | None = None,
-    keys: Keys | None = None,
+    keys: FindsKeys | None = None,
     current: Path | None = None,
 ) -> FastAPI:
     """The application that answers from a bundle.
@@ -63,8 +63,10 @@ def make_app(
     turns = Turns(settings.limits)
     metrics = ServiceMetrics()
     metrics.serves(bundle.manifest.as_of)
+    stored = None
     if store is not None:
-        live = StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
+        stored = StoredLiveEvents(store, settings.events.retry_seconds, metrics.store_failures.inc)
+        live = stored
     writer = None if store is None else EventWriter(store, settings.events.waiting)
 
     def opened(a_bundle: Bundle) -> Answering:
@@ -96,7 +98,8 @@ def make_app(
             with suppress(asyncio.CancelledError):
                 await watching
         turns.close()
-        if writer is not None and store is not None:
+        if store is not None and stored is not None and writer is not None:
+            stored.close()
             writer.close()
             store.close()
 

@@ -5,7 +5,7 @@ Heavy libraries are imported inside the commands, as in :mod:`modiste.cli`.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,9 @@ bundle_app = typer.Typer(
     help="Choose which bundle of a folder a running service answers from.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="Make API keys.")
-events_app = typer.Typer(no_args_is_help=True, help="Take what was stored of live events.")
+events_app = typer.Typer(
+    no_args_is_help=True, help="Take what was stored of live events, or keep less of it."
+)
 
 _Bundles = Annotated[
     Path, typer.Argument(metavar="BUNDLES", help="Folder that bundles were exported into.")
@@ -81,11 +83,14 @@ def add_key(
     typer.echo(add(file, name, [known[each] for each in role]))
 
 
+_Store = Annotated[
+    str, typer.Option(help="Of the service: a file of SQLite, or postgresql://USER@HOST/NAME.")
+]
+
+
 @events_app.command("export")
 def export_events(
-    store: Annotated[
-        str, typer.Option(help="Of the service: a file of SQLite, or postgresql://USER@HOST/NAME.")
-    ],
+    store: _Store,
     out: Annotated[Path, typer.Option("--out", help="CSV file to write.")],
     since: Annotated[
         datetime | None,
@@ -112,6 +117,30 @@ def export_events(
     typer.echo(
         f"{exported.purchases:,} purchases in {out}; {exported.returns:,} returns are left out."
     )
+
+
+@events_app.command("prune")
+def prune_events(
+    store: _Store,
+    until: Annotated[
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="The day after the last one whose events go, in UTC: the date of a bundle that no "
+            "service goes back behind.",
+        ),
+    ],
+) -> None:
+    """Delete views, carts and returns of before a day, which no later bundle counts.
+
+    Purchases stay: the next export has them. A service may run meanwhile.
+    """
+    from modiste.service.events.store import EventStore
+
+    opened = EventStore.open(store)
+    pruned = opened.prune(until.replace(tzinfo=UTC))
+    opened.close()
+    typer.echo(f"{pruned:,} views, carts and returns of before {until.date()} are deleted.")
 
 
 def _day(moment: datetime | None) -> date | None:

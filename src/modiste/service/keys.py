@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from modiste.config import load_settings
 from modiste.engine import atomic_file
 from modiste.errors import ConfigError
+
+# Between two looks at whether a file of keys has changed.
+_LOOK_SECONDS = 1.0
+
+_logger = logging.getLogger("modiste.service.keys")
 
 
 class Role(StrEnum):
@@ -53,6 +60,13 @@ class _KeyFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keys: tuple[Key, ...] = ()
+
+
+class FindsKeys(Protocol):
+    """What knows the keys that are valid."""
+
+    def find(self, presented: str) -> Key | None:
+        """The key that somebody presents; None where it is none."""
 
 
 class Keys:
@@ -100,6 +114,57 @@ class Keys:
             if compare_digest(each.sha256, hashed):
                 found = each
         return found
+
+
+class KeyFile:
+    """The keys of a file, read again after it has changed: a key is made or revoked at once.
+
+    Where the changed file cannot be read, or holds something else, the log says so and the keys
+    stay those of before.
+
+    Parameters
+    ----------
+    file
+        Of keys.
+    clock
+        Seconds, from whenever.
+
+    Raises
+    ------
+    ConfigError
+        As :meth:`Keys.read`.
+    """
+
+    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._clock = file, clock
+        # Looked at before it is read: what is changed meanwhile is read once more.
+        self._state = self._state_now()
+        self._keys = Keys.read(file)
+        self._look_at = clock() + _LOOK_SECONDS
+
+    def find(self, presented: str) -> Key | None:
+        """The key that somebody presents; None where it is none."""
+        if self._clock() >= self._look_at:
+            self._look_at = self._clock() + _LOOK_SECONDS
+            self._look()
+        return self._keys.find(presented)
+
+    def _look(self) -> None:
+        state = self._state_now()
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._keys = Keys.read(self._file)
+        except (ConfigError, OSError) as error:
+            _logger.warning("the keys stay those of before: %s", error)
+
+    def _state_now(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def add_key(file: Path, name: str, roles: Sequence[Role]) -> str:

@@ -17,7 +17,7 @@ from modiste.service.bundle import Bundle
 from modiste.service.bundle_versions import BundleVersions
 from modiste.service.connections import DeadlineProtocol
 from modiste.service.events.store import EventStore
-from modiste.service.keys import Keys
+from modiste.service.keys import KeyFile, Keys
 from modiste.service.logs import LOG_CONFIG
 from modiste.service.manifest import check_files, read_manifest
 from modiste.service.metrics import MULTIPROCESS_FOLDER
@@ -73,7 +73,7 @@ def app_of_environment() -> FastAPI:
         Bundle.open((current or folder).resolve(), hashes=False),
         settings,
         store=None if events.store is None else EventStore.open(events.store, events.seconds),
-        keys=None if settings.keys is None else Keys.read(settings.keys),
+        keys=None if settings.keys is None else KeyFile(settings.keys),
         current=current,
     )
     # What a bundle holds stays: looked through for garbage, it would hold up some answer.

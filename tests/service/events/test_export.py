@@ -116,3 +116,15 @@ def test_the_next_ingest_takes_it(filled_store: str, tmp_path: Path) -> None:
     assert rows.filter(pl.col("customer") == 1).select(
         "t_dat", "price", "sales_channel_id"
     ).rows() == [(date(2020, 8, 3), 0.25, 2)]
+
+
+def test_what_was_pruned_changes_no_export(filled_store: str, tmp_path: Path) -> None:
+    before, _ = exported(filled_store, tmp_path / "before.csv")
+    command = ["events", "prune", "--store", filled_store, "--until", "2020-08-02"]
+    done = CliRunner().invoke(command_line, command)
+    assert done.exit_code == 0, done.output
+    assert "2 views, carts and returns of before 2020-08-02 are deleted" in done.output
+    assert exported(filled_store, tmp_path / "after.csv")[0] == before
+    missing = CliRunner().invoke(command_line, [*command[:3], str(tmp_path / "no"), *command[4:]])
+    assert missing.exit_code != 0
+    assert not (tmp_path / "no").exists()

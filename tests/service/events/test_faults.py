@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import resource
+import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from modiste.service.app import make_app
 from modiste.service.bundle import Bundle
@@ -98,9 +101,9 @@ def test_ten_kills_lose_nothing_and_count_nothing_twice(
 
 
 @contextmanager
-def taking(bundle: Bundle, url: str) -> Iterator[httpx2.Client]:
-    settings = ServiceSettings(limits=UNHURRIED, events=EventSettings(store=url, seconds=1))
-    store = EventStore.create(url, settings.events.seconds)
+def taking(bundle: Bundle, events: EventSettings) -> Iterator[httpx2.Client]:
+    settings = ServiceSettings(limits=UNHURRIED, events=events)
+    store = EventStore.create(str(events.store), events.seconds)
     with listening(make_app(bundle, settings, store=store)) as client:
         yield client
 
@@ -137,7 +140,7 @@ def test_a_locked_database(
 ) -> None:
     url = str(tmp_path / "events.sqlite")
     first, refused, last = (next(events) for _ in range(3))
-    with taking(bundle, url) as client:
+    with taking(bundle, EventSettings(store=url, seconds=1)) as client:
         assert_available(client, first)
         other = sqlite3.connect(url, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
@@ -154,7 +157,7 @@ def test_postgresql_stopped_and_started_underneath(
     bundle: Bundle, events: Iterator[dict[str, Any]], postgresql: PostgreSQL
 ) -> None:
     first, refused, last = (next(events) for _ in range(3))
-    with taking(bundle, postgresql.url) as client:
+    with taking(bundle, EventSettings(store=postgresql.url, seconds=1)) as client:
         before = stored(postgresql.url)
         assert_available(client, first)
         erased = bundle.customers.customer_id(2)
@@ -177,6 +180,64 @@ def test_postgresql_stopped_and_started_underneath(
         assert_available(client, refused, last)
     after = stored(postgresql.url)
     assert set(after) - set(before) == {each["event_id"] for each in (first, refused, last)}
+
+
+class Wire:
+    """A connection through loopback to a server that can be lost, as when a network is."""
+
+    def __init__(self, port: int) -> None:
+        self.lost = threading.Event()
+        self._to = ("127.0.0.1", port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._to)
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError), one, other:
+            while data := one.recv(65_536):
+                if not self.lost.is_set():
+                    other.sendall(data)
+
+
+def test_a_postgresql_that_does_not_answer_holds_up_one_request_alone(
+    bundle: Bundle, events: Iterator[dict[str, Any]], postgresql: PostgreSQL
+) -> None:
+    wire = Wire(sa.make_url(postgresql.url).port or 0)
+    path = f"/v1/customers/{bundle.customers.customer_id(1)}/recommendations"
+
+    def seconds_and_events(client: httpx2.Client) -> tuple[float, object]:
+        start = time.monotonic()
+        answer = client.get(path)
+        assert len(answer.json()["recommendations"]) == 12
+        return time.monotonic() - start, answer.json()["live_events"]
+
+    url = sa.make_url(postgresql.url).set(port=wire.port).render_as_string(hide_password=False)
+    settings = EventSettings(store=url, seconds=2, retry_seconds=1)
+    with taking(bundle, settings) as client:
+        assert seconds_and_events(client)[1] is not None
+        wire.lost.set()
+        first, counted = seconds_and_events(client)
+        assert (first > 1, counted) == (True, None)
+        until = time.monotonic() + 4  # the store is asked again more than once
+        while time.monotonic() < until:
+            took, counted = seconds_and_events(client)
+            assert (took < 1, counted) == (True, None)
+        wire.lost.clear()
+        until = time.monotonic() + 20
+        while seconds_and_events(client)[1] is None:
+            assert time.monotonic() < until
+    wire.close()
 
 
 def test_a_full_disk(

@@ -59,6 +59,18 @@ def test_an_id_counts_once(store: EventStore) -> None:
     assert store.append([]) == []
 
 
+def test_what_is_pruned_is_no_purchase_and_of_before(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modiste.service.events.store._DELETED", 2)
+    of_kinds = [event(f"{kind} {n}", minutes=n, kind=kind) for kind in KINDS for n in range(6)]
+    store.append(of_kinds)
+    assert store.prune(NOON + timedelta(minutes=5)) == 15
+    kept = {f"purchase {n}" for n in range(6)} | {f"{kind} 5" for kind in KINDS}
+    assert {each.event_id for each in store.of_customer("anna", NOON)} == kept
+    assert store.prune(NOON + timedelta(minutes=5)) == 0
+
+
 def test_the_same_id_from_many_threads_counts_once(store: EventStore) -> None:
     together = threading.Barrier(4)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
@@ -43,6 +45,29 @@ ERASURES = sa.Table(
     sa.Column("customer_hash", sa.LargeBinary, primary_key=True),
     sa.Column("time", sa.BigInteger, nullable=False),
 )
+
+
+class _HastyConnection(psycopg.Connection[Any]):
+    """A connection to PostgreSQL that is given up when no answer comes.
+
+    A server that lost its disk, or stands behind a network that lost it, keeps neither to its own
+    ``statement_timeout`` nor breaks the connection.
+    """
+
+    # The server itself gives up a statement before, if it can, and says why.
+    seconds = 6.0
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Consume a generator operating on the connection."""
+        try:
+            return super().wait(gen, interval, timeout or self.seconds)
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+                raise
+            self.pgconn.finish()  # whatever comes now would answer an earlier question
+            raise psycopg.OperationalError(
+                f"the server has not answered for {self.seconds:g} s"
+            ) from error
 
 
 class Database:
@@ -84,6 +109,7 @@ class Database:
                 pool_timeout=seconds,
                 hide_parameters=True,
             )
+            sa.event.listen(self.engine, "do_connect", partial(_connect, seconds))
 
     def check(self) -> None:
         """See that the tables are there.
@@ -209,6 +235,14 @@ class Database:
 
     def _shown(self) -> str:
         return self.engine.url.render_as_string(hide_password=True)
+
+
+def _connect(
+    seconds: float, _: sa.Dialect, __: object, arguments: list[Any], named: dict[str, Any]
+) -> psycopg.Connection[Any]:
+    connection = _HastyConnection.connect(*arguments, **named)
+    connection.seconds = seconds + 1
+    return connection
 
 
 def _parsed(url: str) -> sa.URL:

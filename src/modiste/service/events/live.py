@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -25,8 +25,8 @@ _logger = logging.getLogger("modiste.service.events")
 class StoredLiveEvents:
     """Live events of a store, and who was erased from it.
 
-    While the store cannot be read, it is asked again only every few seconds: answers from the
-    bundle shall not wait for it one by one.
+    When it could not be read, it is asked again every few seconds by a thread of its own, and
+    until it answers no request waits for it: a server that is away can take long to say so.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class StoredLiveEvents:
         Of events. It has to be readable now: all who were erased are read at once, so that they are
         known when it is not readable later.
     retry_seconds
-        For which it is left alone after it could not be read.
+        For which it is left alone each time that it could not be read.
     failed
         What is done beside the log when it cannot be read.
 
@@ -46,7 +46,9 @@ class StoredLiveEvents:
 
     def __init__(self, store: EventStore, retry_seconds: float, failed: Callable[[], None]) -> None:
         self._store, self._retry_seconds, self._failed = store, retry_seconds, failed
-        self._ask_again_at = 0.0
+        self._lock = threading.Lock()
+        self._asking_again = False
+        self._closed = threading.Event()
         self._erased: set[bytes] = set()
         self._latest_erasure = datetime(1970, 1, 1, tzinfo=UTC) + _OVERLAP
         self._learn_erasures()
@@ -85,13 +87,37 @@ class StoredLiveEvents:
         self._erased.update(found)
         self._latest_erasure = max([self._latest_erasure, *found.values()])
 
+    def close(self) -> None:
+        """Ask no more; the store can be closed then."""
+        self._closed.set()
+
     def _read(self, read: Callable[[], Found]) -> Found:
-        if time.monotonic() < self._ask_again_at:
+        if self._asking_again:
             raise LiveEventsUnavailableError("the event store could not be read a moment ago")
         try:
             return read()
         except EventStoreUnavailableError as error:
-            self._ask_again_at = time.monotonic() + self._retry_seconds
-            self._failed()
-            _logger.warning(str(error))
+            self._note(error)
+            self._ask_again()
             raise LiveEventsUnavailableError(str(error)) from error
+
+    def _ask_again(self) -> None:
+        with self._lock:
+            if self._asking_again:
+                return
+            self._asking_again = True
+        threading.Thread(target=self._until_readable, name="event-store", daemon=True).start()
+
+    def _until_readable(self) -> None:
+        while not self._closed.wait(self._retry_seconds):
+            try:
+                self._learn_erasures()
+            except EventStoreUnavailableError as error:
+                self._note(error)
+            else:
+                self._asking_again = False
+                return
+
+    def _note(self, error: EventStoreUnavailableError) -> None:
+        self._failed()
+        _logger.warning(str(error))

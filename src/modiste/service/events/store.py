@@ -20,6 +20,9 @@ _MICROSECOND = timedelta(microseconds=1)
 # Rows that are fetched at once of a long answer.
 _FETCHED = 10_000
 
+# Rows that are deleted in one transaction: others wait for it to end.
+_DELETED = 5_000
+
 
 class Outcome(StrEnum):
     """What became of an event that was to be appended."""
@@ -187,6 +190,32 @@ class EventStore:
                 sa.delete(EVENTS).where(EVENTS.c.customer_id == customer_id)
             )
         return deleted.rowcount
+
+    def prune(self, until: datetime) -> int:
+        """Delete all that is no purchase and happened before a time, a part at a time.
+
+        Purchases stay, for an export has all of them.
+
+        Returns
+        -------
+        Number of events that were deleted.
+
+        Raises
+        ------
+        EventStoreUnavailableError
+            When the store cannot be written now; a part may be deleted.
+        """
+        part = sa.select(EVENTS.c.event_id).where(
+            EVENTS.c.kind != "purchase", EVENTS.c.time < _microseconds(until)
+        )
+        wanted = sa.delete(EVENTS).where(EVENTS.c.event_id.in_(part.limit(_DELETED)))
+        pruned = 0
+        while True:
+            with self._database.appending() as connection:
+                deleted = connection.execute(wanted).rowcount
+            pruned += deleted
+            if deleted < _DELETED:
+                return pruned
 
     def erased_at(self, customer_id: str) -> datetime | None:
         """When a customer's data was erased last; None where it never was.
