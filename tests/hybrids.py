@@ -29,7 +29,7 @@ ALL_RANKERS = RankingSettings(
     lightgbm=LightGBMSettings(rounds=5, min_rows=5),
     tabnet=TabNetSettings(
         network=TabNetNetworkSettings(decision_width=4, attention_width=4, steps=2),
-        training=TabNetTrainingSettings(batch=128, epochs=1),
+        training=TabNetTrainingSettings(batch=128, epochs=1, least_steps_per_epoch=1),
     ),
     cascade=5,
 )

@@ -5,6 +5,7 @@ Heavy libraries are imported inside the commands, so that ``modiste --help`` ans
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -19,6 +20,13 @@ from modiste.service.commands import bundle_app, events_app, keys_app
 
 if TYPE_CHECKING:
     from modiste.config import Config
+
+# Threads of PyTorch and LightGBM that wait for each other spin for some microseconds, then sleep.
+# As GNU's OpenMP comes they spin for a millisecond, and beside other work on the same cores that
+# costs many times what it saves (benchmarks/shared_cores.py). It is read when the first of these
+# libraries is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 app = typer.Typer(
     name="modiste",

@@ -81,7 +81,8 @@ def test_the_orders_are_of_the_same_candidates(small_shop: Dataset) -> None:
         assert dict(frame.schema) == RECOMMENDATIONS, name
         found = frame.select("customer", "article").sort("customer", "article")
         assert_frame_equal(found, pairs)
-    assert_frame_equal(orders[HYBRID], hybrid.recommend(batch, 1_000))
+    # TabNet on a GPU: a row's score hangs on its batch's length by some of its last bits.
+    assert_frame_equal(orders[HYBRID], hybrid.recommend(batch, 1_000), rel_tol=1e-4)
 
 
 def test_rules_are_the_last_word(small_shop: Dataset) -> None:
@@ -97,7 +98,7 @@ def test_rules_are_the_last_word(small_shop: Dataset) -> None:
     sections = shown.join(history.articles.select("article", "section_name"), on="article")
     assert sections.group_by("customer", "section_name").len()["len"].max() == 2
     orders = hybrid.orders(batch, hybrid.scores(batch, hybrid.rows(batch)), 8)
-    assert_frame_equal(orders[HYBRID], shown)
+    assert_frame_equal(orders[HYBRID], shown, rel_tol=1e-4)
     assert first in orders[WITHOUT_RULES]["article"]
 
 

@@ -31,6 +31,7 @@ SMALL_TABNET = TabNetSettings(
     training=TabNetTrainingSettings(
         batch=128,
         epochs=8,
+        least_steps_per_epoch=1,
         learning_rate=0.02,
         warm_up_steps=5,
         weight_average=0.9,

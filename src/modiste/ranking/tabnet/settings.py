@@ -76,6 +76,13 @@ class TabNetTrainingSettings(LoopSettings):
         default=None,
         description="Rows drawn for each epoch, none of them twice; null: all rows.",
     )
+    least_steps_per_epoch: Annotated[int, Field(ge=1)] = Field(
+        default=100,
+        description=(
+            "Where the rows are fewer than so many steps need, an epoch goes through them several "
+            "times: patience counts epochs, and after some dozen steps nothing is learned yet."
+        ),
+    )
     sparsity: Annotated[float, Field(ge=0)] = Field(
         default=1e-3,
         description="Weight of the masks' entropy in the loss (lambda_sparse).",

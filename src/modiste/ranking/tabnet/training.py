@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,8 +49,8 @@ class WatchedLists:
 class PurchaseTask:
     """Each row is bought or not: weighted cross-entropy, and the entropy of the masks.
 
-    The rows of an epoch that do not fill a batch are left out of it: a batch of few rows would be
-    normalised by their statistics.
+    What is left over at an epoch's end and does not fill a batch is left out: a batch of few rows
+    would be normalised by their statistics.
 
     Parameters
     ----------
@@ -76,13 +77,22 @@ class PurchaseTask:
         self.network: TabNet = network
         self.rows, self.labels, self.settings, self.watched = rows, labels, settings, watched
         self.rows_an_epoch = min(settings.rows_per_epoch or len(rows), len(rows))
-        self.steps_an_epoch = max(self.rows_an_epoch // settings.batch, 1)
+        self.steps_an_epoch = max(
+            self.rows_an_epoch // settings.batch, settings.least_steps_per_epoch
+        )
         self._mean_weight = float(labels.weights.mean(dtype=np.float64))
 
     def batches(self, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
-        """Numbers of rows, each once at most."""
+        """Numbers of rows, each once before any is there again."""
         settings = self.settings
-        order = shuffled(np.arange(len(self.rows)), settings.seed, epoch)[: self.rows_an_epoch]
+        rows = np.arange(len(self.rows))
+        passes = math.ceil(self.steps_an_epoch * settings.batch / self.rows_an_epoch)
+        order = np.concatenate(
+            [
+                shuffled(rows, settings.seed, epoch * passes + number)[: self.rows_an_epoch]
+                for number in range(passes)
+            ]
+        )
         return slices(order, settings.batch, start)
 
     def loss(

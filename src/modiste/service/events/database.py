@@ -47,7 +47,7 @@ ERASURES = sa.Table(
 )
 
 
-class _HastyConnection(psycopg.Connection[Any]):
+class _DeadlineConnection(psycopg.Connection[Any]):
     """A connection to PostgreSQL that is given up when no answer comes.
 
     A server that lost its disk, or stands behind a network that lost it, keeps neither to its own
@@ -240,7 +240,7 @@ class Database:
 def _connect(
     seconds: float, _: sa.Dialect, __: object, arguments: list[Any], named: dict[str, Any]
 ) -> psycopg.Connection[Any]:
-    connection = _HastyConnection.connect(*arguments, **named)
+    connection = _DeadlineConnection.connect(*arguments, **named)
     connection.seconds = seconds + 1
     return connection
 
