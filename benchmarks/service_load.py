@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import numpy as np
@@ -201,10 +202,16 @@ def kinds(bundle: Bundle, seed: int) -> dict[str, Callable[[], Asked]]:
         seen = [{"article_id": article(), "days_ago": n} for n in range(SESSION_ARTICLES)]
         return Asked("POST", "/v1/sessions/recommendations", {"articles": seen, "k": 12})
 
+    def words() -> Asked:
+        row = bundle.articles.row(int(rng.integers(len(bundle.articles))), named=True)
+        text = f"{row['colour_group_name']} {row['product_type_name']} {row['prod_name']}"
+        return Asked("GET", f"/v1/search?{urlencode({'q': text})}")
+
     return {
         "session": session,
         "customer": lambda: Asked("GET", f"/v1/customers/{customer()}/recommendations?k=12"),
         "similar articles": lambda: Asked("GET", f"/v1/articles/{article()}/similar"),
+        "search": words,
         "explain": lambda: Asked("GET", f"/v1/customers/{customer()}/explanations/{article()}"),
     }
 
