@@ -159,6 +159,8 @@ def test_a_key_is_made_and_revoked_while_the_service_runs(tmp_path: Path) -> Non
     file.write_text(only_first)
     assert not known(second)
     assert known(first)
+    file.write_text("keys: []")
+    assert not known(first)
 
 
 def test_a_key_by_command(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ class Keys:
 class KeyFile:
     """The keys of a file, read again after it has changed: a key is made or revoked at once.
 
-    Where the changed file cannot be read, or holds something else, the log says so and the keys
-    stay those of before.
+    One without any key lets nobody in. Where the changed file cannot be read, or holds something
+    else, the log says so and the keys stay those of before.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class KeyFile:
         self._file, self._clock = file, clock
         # Looked at before it is read: what is changed meanwhile is read once more.
         self._state = self._state_now()
-        self._keys = Keys.read(file)
+        self._keys: Keys | None = Keys.read(file)
         self._look_at = clock() + _LOOK_SECONDS
 
     def find(self, presented: str) -> Key | None:
@@ -147,7 +147,7 @@ class KeyFile:
         if self._clock() >= self._look_at:
             self._look_at = self._clock() + _LOOK_SECONDS
             self._look()
-        return self._keys.find(presented)
+        return None if self._keys is None else self._keys.find(presented)
 
     def _look(self) -> None:
         state = self._state_now()
@@ -155,7 +155,8 @@ class KeyFile:
             return
         self._state = state
         try:
-            self._keys = Keys.read(self._file)
+            keys = load_settings(_KeyFile(), self._file, ()).keys
+            self._keys = Keys(keys) if keys else None
         except (ConfigError, OSError) as error:
             _logger.warning("the keys stay those of before: %s", error)
 
