@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Nothing is compiled in advance: most of what these packages have is never imported.
+# Nothing is compiled in advance, for most of what these packages have is never imported, and so what is
+# imported has to be kept compiled, also where the surroundings say otherwise (images of containers do).
+export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 

@@ -34,6 +34,9 @@ ALL_RANKERS = RankingSettings(
     cascade=5,
 )
 
+# No network is among them: a customer's scores do not depend on who else is asked about.
+EXACT_RANKERS = ALL_RANKERS.model_copy(update={"rankers": ("lightgbm", "logistic")})
+
 # So that every scorer and every segment counts.
 WEIGHTS = {
     segment: {"blend": 1.0, "lightgbm": 0.5, "tabnet": 0.5, "logistic": 0.25}

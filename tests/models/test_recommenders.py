@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from hybrids import drawn_hybrid
+from hybrids import EXACT_RANKERS, drawn_hybrid
 from modiste.data.availability import on_sale
 from modiste.data.dataset import CustomerBatch, Dataset, History
 from modiste.engine import Engine
@@ -49,10 +49,12 @@ MAKERS: dict[str, Callable[[], Recommender]] = {
     "gated": partial(RECOMMENDERS["combined"], GATED, Artifacts(VECTORS)),
     "blend": Blend,
     "blend of all": partial(Blend, ALL_RECOMMENDERS, Artifacts(VECTORS)),
-    "hybrid": drawn_hybrid,
+    "hybrid": partial(drawn_hybrid, settings=EXACT_RANKERS),
     "hybrid of all": partial(drawn_hybrid, ALL_RECOMMENDERS, VECTORS),
     "hybrid with rules": partial(
-        drawn_hybrid, rules=Rules(at_most={"product_code": 1}, already_bought="drop")
+        drawn_hybrid,
+        rules=Rules(at_most={"product_code": 1}, already_bought="drop"),
+        settings=EXACT_RANKERS,
     ),
 }
 

@@ -108,13 +108,18 @@ def test_learns_what_was_planted(
 def test_a_row_is_scored_by_itself(
     name: str, fitted: dict[str, Ranker], held_out: RankingRows
 ) -> None:
-    """In whatever order and with whichever others it comes, and without what was bought."""
+    """In whatever order and with whichever others it comes, and without what was bought.
+
+    To the last bit; a network's products of matrices round by their shape.
+    """
     ranker, frame = fitted[name], held_out.frame.drop("bought", "weight")
-    scores = ranker.score(frame)
-    for part in (slice(0, 1), slice(3, 400), slice(1599, 1600)):
-        assert ranker.score(frame[part]) == pytest.approx(scores[part], abs=1e-4, rel=1e-4)
+    scores, rounding = ranker.score(frame), 1e-4 if name == "tabnet" else 0
+    for part in (slice(0, 1), slice(3, 400), slice(17, 24), slice(1599, 1600)):
+        alone = ranker.score(frame[part])
+        assert alone == pytest.approx(scores[part], abs=rounding, rel=rounding)
     order = np.random.default_rng(0).permutation(len(scores))
-    assert ranker.score(frame[order]) == pytest.approx(scores[order], abs=1e-4, rel=1e-4)
+    again = ranker.score(frame[order])
+    assert again == pytest.approx(scores[order], abs=rounding, rel=rounding)
     assert ranker.score(frame.select(reversed(frame.columns))) == pytest.approx(scores)
     assert ranker.score(frame.clear()).shape == (0,)
 

@@ -11,6 +11,7 @@ scoring with tree ensembles", 2016.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import lightgbm
@@ -125,7 +126,15 @@ def _at_most(threshold: float) -> np.float32:
     return np.nextafter(near, np.float32(-np.inf)) if float(near) > threshold else near
 
 
-@njit(nogil=True)
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Machine code that is kept for the next process, where there is a folder to keep it in."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
+
+
+@_compiled
 def _add_scores(
     columns: NDArray[np.float32],
     splits: NDArray[np.void],
