@@ -7,6 +7,7 @@ import shutil
 import signal
 from datetime import UTC, datetime, time
 from pathlib import Path
+from time import sleep
 
 import httpx2
 import pytest
@@ -76,6 +77,27 @@ def test_a_service_from_its_start_to_its_end(
     as_of = total(found, "modiste_bundle_as_of_timestamp_seconds")
     assert as_of == _timestamp(bundle)
     _assert_log(process, customer, unknown, asked)
+
+
+def test_processes_end_with_the_one_that_started_them(
+    quick_bundle_folder: Path, tmp_path: Path
+) -> None:
+    options = ["--workers", "2", "--events", str(tmp_path / "events.sqlite")]
+    with served(quick_bundle_folder, *options) as (process, _):
+        process.process.kill()
+        process.wait()
+        assert any(not _listens(process.address) for _ in range(600))
+
+
+def _listens(address: str) -> bool:
+    sleep(0.1)
+    try:
+        httpx2.get(address, timeout=60)
+    except httpx2.ConnectError:
+        return False
+    except httpx2.TransportError:
+        pass
+    return True
 
 
 def _timestamp(bundle: Bundle) -> float:

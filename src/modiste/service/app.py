@@ -17,6 +17,7 @@ from modiste.service.bodies import BodyLimitMiddleware
 from modiste.service.bundle import Bundle
 from modiste.service.bundle_watch import BundleWatch
 from modiste.service.description import complete_description
+from modiste.service.encoded_slashes import EncodedSlashMiddleware
 from modiste.service.events.live import StoredLiveEvents
 from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
@@ -142,4 +143,5 @@ def make_app(
         burst=limits.key_burst / settings.workers,
     )
     app.add_middleware(ObservingMiddleware, metrics=metrics)
+    app.add_middleware(EncodedSlashMiddleware)
     return app

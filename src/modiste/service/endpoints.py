@@ -10,6 +10,7 @@ from fastapi import Path, Query, Request
 
 from modiste.errors import ConfigError
 from modiste.service.answering import Answering, NotKnownError
+from modiste.service.encoded_slashes import WithSlashes
 from modiste.service.live_events import LiveEventsUnavailableError
 from modiste.service.messages import MOST_ARTICLES, ArticleNames
 from modiste.service.problems import MEDIA_TYPE, Problem, ProblemError
@@ -18,10 +19,12 @@ from modiste.service.turns import Turns
 Answer = TypeVar("Answer")
 
 CustomerId = Annotated[
-    str, Path(min_length=1, max_length=200, description="The customer's whole id.")
+    str, WithSlashes, Path(min_length=1, max_length=200, description="The customer's whole id.")
 ]
 ArticleId = Annotated[
-    str, Path(min_length=1, max_length=200, description="The article's id, leading zeros included.")
+    str,
+    WithSlashes,
+    Path(min_length=1, max_length=200, description="The article's id, leading zeros included."),
 ]
 Length = Annotated[int, Query(ge=1, le=MOST_ARTICLES, description="Entries in the list.")]
 

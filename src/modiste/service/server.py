@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import ipaddress
 import os
+import signal
 import tempfile
+import threading
+from multiprocessing import parent_process
 from pathlib import Path
 
 import uvicorn
@@ -68,6 +71,7 @@ def app_of_environment() -> FastAPI:
     folder = Path(os.environ[_BUNDLE])
     current = BundleVersions(folder).current if BundleVersions.holds(folder) else None
     events = settings.events
+    _end_with_the_first_process()
     # Every byte was looked at once, by the process that started this one.
     app = make_app(
         Bundle.open((current or folder).resolve(), hashes=False),
@@ -79,6 +83,19 @@ def app_of_environment() -> FastAPI:
     # What a bundle holds stays: looked through for garbage, it would hold up some answer.
     gc.freeze()
     return app
+
+
+def _end_with_the_first_process() -> None:
+    """Be told to stop when the process that started this one is gone: killed, it tells nobody."""
+    first = parent_process()
+    if first is None:
+        return
+
+    def wait() -> None:
+        first.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="modiste-first-process", daemon=True).start()
 
 
 def _run(application: FastAPI | str, settings: ServiceSettings) -> None:

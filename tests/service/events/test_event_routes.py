@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -186,6 +187,22 @@ def test_the_next_answer_counts_what_was_sent(
     assert after["live_events"] == 1
     assert after["as_of"] > before["as_of"]
     assert after["recommendations"] != before["recommendations"]
+
+
+def test_an_id_with_slashes_is_one_id(client: httpx2.Client, event: dict[str, Any]) -> None:
+    now = datetime.now(UTC).isoformat()
+    for customer in ("/a/b", "/a%2fb", "a/similar"):
+        sent = {"event_id": customer, "customer_id": customer, "time": now}
+        assert client.post("/v1/events", json={**event, **sent}).status_code == 201
+    for customer in ("/a/b", "/a%2fb", "a/similar"):
+        path = f"/v1/customers/{quote(customer, safe='')}"
+        assert client.get(path).json()["customer_id"] == customer
+        assert client.get(f"{path}/recommendations").status_code == 200
+        assert client.delete(f"{path}/data").json()["events"] == 1
+        assert client.get(path).status_code == 404
+    said = client.get("/v1/articles/07%2F06/similar").json()["detail"]
+    assert "no article has this id" in said
+    assert client.get("/v1/articles/07/06/similar").json()["detail"] != said
 
 
 def test_nothing_of_who_was_erased_is_used(

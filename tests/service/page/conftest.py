@@ -32,7 +32,7 @@ N_CUSTOMERS, N_ARTICLES, DAYS = 40, 30, 80
 FIRST_DAY = date(2020, 6, 1)
 
 # The id of the first customer is a path trick, a query and a tag in one.
-HOSTILE_CUSTOMER = "..?a=b#c%2F<b>"
+HOSTILE_CUSTOMER = "..?a=b#c%2F/<b>"
 
 BUSY = 4
 

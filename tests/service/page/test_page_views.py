@@ -20,7 +20,7 @@ Opened = Callable[..., AbstractContextManager[Any]]
 
 CUSTOMER = f"{2:064d}"
 ARTICLE = f"{0:010d}"
-HOSTILE_CUSTOMER = "..?a=b#c%2F<b>"
+HOSTILE_CUSTOMER = "..?a=b#c%2F/<b>"
 SCRIPT = "</script><script>alert('owned')</script>"
 
 VIEWS = {

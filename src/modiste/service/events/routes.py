@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 
 from modiste.service.answering import Answering
+from modiste.service.encoded_slashes import WithSlashes
 from modiste.service.endpoints import problems
 from modiste.service.events.errors import EventStoreUnavailableError
 from modiste.service.events.event import Event, Id
@@ -121,7 +122,7 @@ def make_event_router(
     )
     async def erase(
         request: Request,
-        customer_id: Annotated[Id, Path(description="The customer's whole id.")],
+        customer_id: Annotated[Id, WithSlashes, Path(description="The customer's whole id.")],
     ) -> Erasure:
         """Delete all events of a customer, and use nothing any more that is known from before.
 
