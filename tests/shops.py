@@ -36,7 +36,7 @@ ALL_RECOMMENDERS = BlendSettings(
         enabled=True,
         network=GraphSAGESettings(dimensions=8, heads=2, articles_of_customer=6),
         training=GraphTrainingSettings(
-            negatives=30, own_negatives=10, batch=64, learning_rate=0.01, epochs=2
+            negatives=30, own_negatives=10, batch=512, learning_rate=0.01, epochs=2
         ),
     ),
     weights=dict.fromkeys(RECOMMENDERS, 1.0),

@@ -12,11 +12,12 @@ from modiste.engine import Engine
 from modiste.pipeline import run_pipeline
 
 RANKED = {"hybrid", "blend_of_candidates", "lightgbm", "lightgbm_known"}
-# Minutes less than the default's 16 older windows and 600 rounds, and the same order of the models.
+# Minutes less than at the default settings, and the same order of the models.
 FEWER = (
     "ranking.older_windows=1",
     "ranking.lightgbm.rounds=60",
     "ranking.rankers=[lightgbm, lightgbm_known]",
+    "models.graph_filter.frequencies=16",
 )
 TO_EVALUATE = (
     "ingest",
