@@ -60,7 +60,7 @@ types: $(VENV)/.dev
 # One thread a process: two processes whose threads wait for each other are slower than one. A file's
 # tests share what is costly to make, so they are one process's.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 format: $(VENV)/.dev ## Put the sources into the house's style
 	$(BIN)/ruff check --fix .
