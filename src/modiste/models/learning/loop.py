@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -147,7 +146,6 @@ def _seed(device: torch.device, seed: int) -> None:
         torch.get_device_module(device).manual_seed(seed)
 
 
-@cache
 def pick_device() -> torch.device:
     """The fastest device of this machine: CUDA, Apple's MPS, or the CPU."""
     return Fabric(accelerator="auto", devices=1).device
