@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
-from time import sleep
 from typing import Any
 
 import httpx2
@@ -170,26 +168,6 @@ def client_with_vectors(
         yield client
 
 
-def test_nobody_waits_for_the_model_of_words(
-    run_with_vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    export_bundle(run_with_vectors, tmp_path / "bundle")
-    may_open, open_encoder = Event(), ArticleLookup.open_encoder
-
-    def open_when_allowed(lookup: ArticleLookup) -> None:
-        may_open.wait(60)
-        open_encoder(lookup)
-
-    monkeypatch.setattr(ArticleLookup, "open_encoder", open_when_allowed)
-    bundle = Bundle.open(tmp_path / "bundle")
-    with serving(bundle, ServiceSettings(limits=UNHURRIED)) as client:
-        asked = {"q": "number 17"}
-        assert told(client.get("/v1/search", params=asked))["by"] == "words"
-        may_open.set()
-        while told(client.get("/v1/search", params=asked))["by"] == "words":
-            sleep(0.1)
-
-
 def test_vectors_find_what_the_run_finds(
     client_with_vectors: httpx2.Client, run_with_vectors: Path
 ) -> None:
@@ -200,8 +178,7 @@ def test_vectors_find_what_the_run_finds(
     assert found["by"] == "vectors"
     assert [each["article_id"] for each in found["articles"]] == expected["article_id"].to_list()
     asked: dict[str, str | int] = {"q": "section 2", "k": 9, "on_sale": False}
-    while (words := told(client_with_vectors.get("/v1/search", params=asked)))["by"] == "words":
-        sleep(0.1)  # the model of words is being opened meanwhile
+    words = told(client_with_vectors.get("/v1/search", params=asked))
     assert words["by"] == "vectors"
     expected = lookup.similar(text="section 2", k=9)
     assert [each["article_id"] for each in words["articles"]] == expected["article_id"].to_list()

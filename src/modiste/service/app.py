@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from threading import Thread
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -74,12 +73,11 @@ def make_app(
     def opened(a_bundle: Bundle) -> Answering:
         answering = Answering(a_bundle, live, settings.live)
         answering.warm_up()
+        answering.catalogue.open_encoder()
         return answering
 
     def take(another: Bundle) -> None:
-        answering = opened(another)
-        answering.catalogue.open_encoder()
-        app.state.answering = answering
+        app.state.answering = opened(another)
         metrics.serves(another.manifest.as_of)
         metrics.swaps.labels("taken").inc()
 
@@ -118,9 +116,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.answering = first = opened(bundle)
-    # Until it is open words are found as they stand: nobody waits for it, least of all rankings.
-    Thread(target=first.catalogue.open_encoder, name="modiste-encoder").start()
+    app.state.answering = opened(bundle)
     app.state.turns = turns
     app.state.latencies = Latencies()
     app.add_middleware(LatencyMiddleware, latencies=app.state.latencies)
