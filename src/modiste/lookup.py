@@ -190,16 +190,6 @@ class ArticleLookup:
             same_product=pl.col("product_code").is_in(products.implode()).fill_null(False),
         )
 
-    def open_encoder(self) -> None:
-        """Open the model of words now, which takes seconds, and not when they are first asked for.
-
-        Raises
-        ------
-        EncoderError
-            When it is not there, or is damaged.
-        """
-        self._text_encoder.encode(["words"])
-
     def codes(self, ids: Sequence[str]) -> list[int]:
         """The codes (rows) of articles.
 

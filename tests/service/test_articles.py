@@ -177,8 +177,9 @@ def test_vectors_find_what_the_run_finds(
     expected = lookup.similar(own, k=7, filters=Filters(on_sale=True))
     assert found["by"] == "vectors"
     assert [each["article_id"] for each in found["articles"]] == expected["article_id"].to_list()
-    asked: dict[str, str | int] = {"q": "section 2", "k": 9, "on_sale": False}
-    words = told(client_with_vectors.get("/v1/search", params=asked))
+    words = told(
+        client_with_vectors.get("/v1/search", params={"q": "section 2", "k": 9, "on_sale": False})
+    )
     assert words["by"] == "vectors"
     expected = lookup.similar(text="section 2", k=9)
     assert [each["article_id"] for each in words["articles"]] == expected["article_id"].to_list()

@@ -125,6 +125,8 @@ class Answering:
         first_article = 0
         found = self.recommend(self.visitor([(first_article, 0)]), 1)
         self.bundle.article_rows([each.article for each in found])
+        # The model of texts takes seconds to open.
+        self.catalogue.search("words", 1, on_sale=True)
 
     def article(self, article_id: str) -> int:
         """The code of an article.

@@ -73,7 +73,6 @@ def make_app(
     def opened(a_bundle: Bundle) -> Answering:
         answering = Answering(a_bundle, live, settings.live)
         answering.warm_up()
-        answering.catalogue.open_encoder()
         return answering
 
     def take(another: Bundle) -> None:

@@ -57,7 +57,7 @@ class Catalogue:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._has_encoder = False
+        self._has_encoder = bundle.lookup is not None
 
     def colours(self, article: int) -> list[int]:
         """The other colours of an article's product."""
@@ -89,24 +89,17 @@ class Catalogue:
         scored = near.select("target", pl.col("units") * UNIT)
         return Found("bought together", list(scored.iter_rows()))
 
-    def open_encoder(self) -> None:
-        """Have words found by their sense from now on, where there are vectors; takes seconds."""
-        if self._bundle.lookup is None:
-            return
-        try:
-            self._bundle.lookup.open_encoder()
-        except EncoderError as error:
-            # Told with every answer, and once here.
-            _log.warning("no search by sense, by words alone: %s", error)
-            return
-        self._has_encoder = True
-
     def search(self, text: str, k: int, *, on_sale: bool) -> Found:
-        """The articles nearest to words by their sense, or without an encoder by the words."""
+        """The articles nearest to words by their sense, or without vectors by the words."""
         lookup = self._bundle.lookup
         if lookup is not None and self._has_encoder and text.strip():
-            rows = lookup.similar(text=text, filters=Filters(on_sale=on_sale), k=k)
-            return Found("vectors", list(rows.select("article", "score").iter_rows()))
+            try:
+                rows = lookup.similar(text=text, filters=Filters(on_sale=on_sale), k=k)
+                return Found("vectors", list(rows.select("article", "score").iter_rows()))
+            except EncoderError as error:
+                # Told with every answer, and once here.
+                _log.warning("no search by sense, by words alone: %s", error)
+                self._has_encoder = False
         return Found("words", self._bundle.words.search(text, k, on_sale=on_sale))
 
     @cached_property
