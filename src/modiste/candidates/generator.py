@@ -166,10 +166,10 @@ def merge(proposals: Mapping[str, pl.DataFrame], limit: int) -> pl.DataFrame:
     ]
     for name, frame in proposals.items():
         row = find(proposed[name], pairs)
-        scores = np.full(len(pairs), np.nan, dtype=np.float32)
-        ranks = np.full(len(pairs), np.nan, dtype=np.float32)
-        scores[row[row >= 0]] = frame["score"].to_numpy()[row >= 0]
-        ranks[row[row >= 0]] = frame["rank"].to_numpy()[row >= 0]
+        kept = row >= 0
+        scores, ranks = np.full((2, len(pairs)), np.nan, dtype=np.float32)
+        scores[row[kept]] = frame["score"].to_numpy()[kept]
+        ranks[row[kept]] = frame["rank"].to_numpy()[kept]
         columns += [
             pl.Series(score_of(name), scores, nan_to_null=True),
             pl.Series(rank_of(name), ranks, nan_to_null=True).cast(pl.UInt16),

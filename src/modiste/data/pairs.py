@@ -40,6 +40,16 @@ def find(wanted: NDArray[Any], ascending: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(ascending[places] == wanted, places, -1)
 
 
+def values_at(
+    places: NDArray[np.int64], values: NDArray[Any], otherwise: np.generic
+) -> NDArray[Any]:
+    """The value at each place, as of :func:`find`, in the dtype of ``otherwise``: that where -1."""
+    # What is asked for with -1 stands last.
+    whole = np.empty(len(values) + 1, dtype=otherwise.dtype)
+    whole[:-1], whole[-1] = values, otherwise
+    return whole[places]
+
+
 def groups_of_sorted(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each group of equal keys starts among sorted rows, and how many rows it has.
 
@@ -57,7 +67,10 @@ def groups_of_sorted(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np
     for key in keys[1:]:
         differs[1:] |= key[1:] != key[:-1]
     starts = np.flatnonzero(differs)
-    return starts, np.append(starts[1:], n) - starts
+    sizes = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
+    sizes[-1] = n - starts[-1]
+    return starts, sizes
 
 
 def sums_by_pair(

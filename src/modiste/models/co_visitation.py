@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History, Partition
-from modiste.data.pairs import codes_of, groups_of_sorted, sums_by_pair
+from modiste.data.pairs import codes_of, sums_by_pair
 from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
-from modiste.models.time_decay import UNIT, in_units, purchase_units
+from modiste.models.time_decay import UNIT, in_units, latest_articles
 
 # Pairs of a block of articles, before they are added up: 20 million of 16 bytes.
 _PAIRS_IN_A_BLOCK = 20_000_000
@@ -201,18 +201,16 @@ class CoVisitation:
     def _spoken_anew(
         self, batch: CustomerBatch
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-        bought = purchase_units(batch, self.settings.purchase_decay)
-        customer, article, units = (each.to_numpy() for each in bought.iter_columns())
-        order = np.lexsort((article, -units, customer))
-        starts, sizes = groups_of_sorted(customer[order])
-        place = np.arange(len(order)) - np.repeat(starts, sizes)
-        latest = order[place < self.settings.recent_articles]
-        row, neighbour = self._neighbours.rows(article[latest])
+        settings = self.settings
+        customer, article, units = latest_articles(
+            batch, settings.purchase_decay, settings.recent_articles
+        )
+        row, neighbour = self._neighbours.rows(article)
         return (
-            customer[latest][row],
-            article[latest][row],
+            customer[row],
+            article[row],
             self._neighbours.array("target")[neighbour],
-            units[latest][row] * self._neighbours.array("units")[neighbour],
+            units[row] * self._neighbours.array("units")[neighbour],
         )
 
     def save(self, folder: Path) -> None:

@@ -23,10 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import sparse
 
 from modiste.data.dataset import CustomerBatch, History
+from modiste.data.pairs import codes_of, groups_of_sorted, sums_by_pair
 from modiste.errors import ConfigError
-from modiste.evaluation.protocol import RECOMMENDATIONS, rank_by_score
+from modiste.evaluation.protocol import RECOMMENDATIONS, rank_arrays
+from modiste.models.flat_arrays import ranges
 from modiste.models.popularity import PopularitySettings, article_popularity
-from modiste.models.time_decay import UNIT, purchase_units
+from modiste.models.time_decay import UNIT, latest_articles
 from modiste.vectors.article_vectors import ArticleVectors
 
 # Cosines of a block of articles, at once in memory: 32 MiB of float32.
@@ -181,29 +183,24 @@ class Content:
 
     def recommend(self, batch: CustomerBatch, k: int) -> pl.DataFrame:
         """Up to ``k`` articles, bought ones included, for each customer with purchases."""
-        bought = (
-            purchase_units(batch, self.settings.purchase_decay)
-            .sort("customer", "units", "article", descending=[False, True, False])
-            .group_by("customer", maintain_order=True)
-            .head(self.settings.recent_articles)
+        settings = self.settings
+        customer, article, units = latest_articles(
+            batch, settings.purchase_decay, settings.recent_articles
         )
-        customers, row = np.unique(bought["customer"].to_numpy(), return_inverse=True)
-        purchases = sparse.csr_array(
-            (bought["units"].to_numpy(), (row, bought["article"].to_numpy())),
-            shape=(len(customers), self._neighbours.shape[0]),
-        )
-        looked_up = self.settings.recent_articles * self.settings.neighbours
-        step = max(_NEIGHBOURS_IN_A_BLOCK // looked_up, 1)
+        # A customer's rows stay in one block: their scores are sums.
+        customers, _ = groups_of_sorted(customer)
+        step = max(_NEIGHBOURS_IN_A_BLOCK // (settings.recent_articles * settings.neighbours), 1)
         ranked = [pl.DataFrame(schema=RECOMMENDATIONS)]
-        for first in range(0, len(customers), step):
-            units = (purchases[first : first + step] @ self._neighbours).tocoo()
-            of, article = units.coords
-            scored = {
-                "customer": customers[first + of],
-                "article": article,
-                "score": units.data * (UNIT * UNIT),
-            }
-            ranked.append(rank_by_score(pl.DataFrame(scored), k))
+        for rows in np.split(np.arange(len(customer)), customers[step::step]):
+            first = self._neighbours.indptr[article[rows]].astype(np.int64)
+            n = self._neighbours.indptr[article[rows] + 1] - first
+            of, neighbour = np.repeat(rows, n), ranges(first, n)
+            pairs, total = sums_by_pair(
+                customer[of],
+                self._neighbours.indices[neighbour],
+                units[of] * self._neighbours.data[neighbour],
+            )
+            ranked.append(rank_arrays(*codes_of(pairs), total * (UNIT * UNIT), k))
         return pl.concat(ranked)
 
     def save(self, folder: Path) -> None:

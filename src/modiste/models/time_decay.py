@@ -70,3 +70,28 @@ def _purchase_units(batch: CustomerBatch, exponent: float) -> pl.DataFrame:
             pl.Series("units", np.add.reduceat(units, starts) if len(starts) else units),
         ]
     )
+
+
+def latest_articles(
+    batch: CustomerBatch, exponent: float, most: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """The pairs of :func:`purchase_units` with the most units of each customer.
+
+    Parameters
+    ----------
+    batch, exponent
+        As there.
+    most
+        Articles of a customer.
+
+    Returns
+    -------
+    Customer, article and units: by customer, the most units first, then the lower code.
+    """
+    bought = purchase_units(batch, exponent)
+    customer, article, units = (each.to_numpy() for each in bought.iter_columns())
+    order = np.lexsort((article, -units, customer))
+    starts, sizes = groups_of_sorted(customer[order])
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    kept = order[place < most]
+    return customer[kept], article[kept], units[kept]

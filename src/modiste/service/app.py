@@ -22,6 +22,7 @@ from modiste.service.events.live import StoredLiveEvents
 from modiste.service.events.routes import make_event_router
 from modiste.service.events.store import EventStore
 from modiste.service.events.writer import EventWriter
+from modiste.service.free_processes import FreeProcessMiddleware
 from modiste.service.keys import FindsKeys
 from modiste.service.latency import Latencies, LatencyMiddleware
 from modiste.service.live_events import LiveEvents
@@ -142,6 +143,8 @@ def make_app(
         per_second=limits.key_requests_per_second / settings.workers,
         burst=limits.key_burst / settings.workers,
     )
+    if settings.workers > 1:
+        app.add_middleware(FreeProcessMiddleware, turns=turns)
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     app.add_middleware(EncodedSlashMiddleware)
     return app

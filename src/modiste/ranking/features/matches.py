@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch
-from modiste.data.pairs import find, groups_of_sorted, pairs_of
+from modiste.data.pairs import find, groups_of_sorted, pairs_of, values_at
 
 # The code of a value that is not known.
 UNKNOWN = -1
@@ -48,15 +48,12 @@ class Matches:
 
     def count(self) -> NDArray[np.float32]:
         """Of each candidate how many purchases share its value; 0 where none does."""
-        return self._spread(self._sizes.astype(np.float32), np.float32(0))
+        return values_at(self._place, self._sizes, np.float32(0))
 
     def least(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of each candidate the least of the matching purchases' values; NaN where none matches."""
         least = np.minimum.reduceat(values[self._order], self._starts) if len(values) else values
-        return self._spread(least, np.float32(np.nan))
-
-    def _spread(self, of_group: NDArray[np.float32], otherwise: np.float32) -> NDArray[np.float32]:
-        return np.append(of_group, otherwise)[self._place]
+        return values_at(self._place, least, np.float32(np.nan))
 
 
 class ArticleCodes:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from modiste.data.dataset import CustomerBatch, History
+from modiste.data.days import day_numbers
+from modiste.ranking.features.group import with_features
+from modiste.ranking.features.matches import rows_of_customers
 from modiste.ranking.rows import Feature
 from modiste.vectors.article_vectors import unit_rows
 
@@ -72,39 +75,44 @@ class SimilarityFeatures:
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add both cosines; null for who bought nothing."""
-        customers = batch.customers["customer"].to_numpy()
         bought = batch.interactions
-        last = bought.filter(pl.col("t_dat") == pl.col("t_dat").max().over("customer"))
-        row = np.searchsorted(customers, candidates["customer"].to_numpy())
-        article = candidates["article"].to_numpy()
-        columns = []
-        for feature, purchases in zip(self.features, (last, bought), strict=True):
-            profile = unit_rows(self._mean(customers, purchases))
+        customer = rows_of_customers(batch, bought["customer"])
+        article, day = bought["article"].to_numpy(), day_numbers(bought["t_dat"])
+        n = batch.customers.height
+        last_day = np.full(n, np.iinfo(day.dtype).min)
+        np.maximum.at(last_day, customer, day)
+        last = day == last_day[customer]
+        row = rows_of_customers(batch, candidates["customer"])
+        of_row = candidates["article"].to_numpy()
+        # Both sums by one product: those of the last day stand under the customers' own.
+        sums = self._sums(
+            np.append(customer, n + customer[last]), np.append(article, article[last]), 2 * n
+        )
+        found = {}
+        for feature, profile in zip(
+            self.features, (unit_rows(sums[n:]), unit_rows(sums[:n])), strict=True
+        ):
             cosines = np.empty(len(row), dtype=np.float32)
             for first in range(0, len(row), _ROWS_IN_A_BLOCK):
                 block = slice(first, first + _ROWS_IN_A_BLOCK)
                 cosines[block] = np.einsum(
-                    "ij,ij->i", profile[row[block]], self._vectors[article[block]]
+                    "ij,ij->i", profile[row[block]], self._vectors[of_row[block]]
                 )
             known = np.any(profile, axis=1)[row]
-            columns.append(
-                pl.Series(feature.name, np.where(known, cosines, np.float32(np.nan))).fill_nan(None)
-            )
-        return candidates.with_columns(columns)
+            found[feature.name] = np.where(known, cosines, np.float32(np.nan))
+        return with_features(candidates, found)
 
     def cosines(self, article: int, others: NDArray[np.int32]) -> NDArray[np.float32]:
         """Cosines of one article to others, shape (n_others,); 0 where one has no vector."""
         found: NDArray[np.float32] = self._vectors[others] @ self._vectors[article]
         return found
 
-    def _mean(self, customers: NDArray[np.int32], purchases: pl.DataFrame) -> NDArray[np.float32]:
-        """Sum of each customer's purchases' vectors, shape (n_customers, dimensions)."""
-        rows = np.searchsorted(customers, purchases["customer"].to_numpy())
-        ones = np.ones(len(rows), dtype=np.float32)
-        counts = sparse.csr_array(
-            (ones, (rows, purchases["article"].to_numpy())),
-            shape=(len(customers), len(self._vectors)),
-        )
+    def _sums(
+        self, row: NDArray[np.int64], article: NDArray[np.int32], n: int
+    ) -> NDArray[np.float32]:
+        """The sum of the articles' vectors of each of ``n`` rows, shape (n, dimensions)."""
+        ones = np.ones(len(row), dtype=np.float32)
+        counts = sparse.csr_array((ones, (row, article)), shape=(n, len(self._vectors)))
         total: NDArray[np.float32] = counts @ self._vectors
         return total
 
@@ -114,5 +122,6 @@ class SimilarityFeatures:
 
     def load(self, folder: Path) -> Self:
         """Open them, memory-mapped."""
-        self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        # A plain view of the mapping: indexing an np.memmap makes another one each time, slowly.
+        self._vectors = np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
         return self

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number, day_numbers
-from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of
+from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of, values_at
 from modiste.ranking.features.group import ATTRIBUTE_WORDS, with_features
 from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
 from modiste.ranking.rows import Feature
@@ -42,6 +42,9 @@ _SHARES = (
 _DAYS = 4
 
 _ONLINE = 2
+
+# Of what was not bought.
+_NEVER = np.float32(np.nan)
 
 _VISIT = {
     "visit_online": "share of the last visit's articles that were bought online",
@@ -280,7 +283,7 @@ def _of_last_purchase(
         f"times_bought_{_DAYS}d": lately[starts + sizes] - lately[starts],
         "price_to_paid": bought.paid[last],
     }
-    return {name: _spread(of_pair, place) for name, of_pair in values.items()}
+    return {name: values_at(place, of_pair, _NEVER) for name, of_pair in values.items()}
 
 
 def _of_last_product(
@@ -300,9 +303,4 @@ def _of_last_product(
     # What is not known matches nothing.
     wanted = np.where(of_product == UNKNOWN, -1, pairs_of(of_customer, np.maximum(of_product, 0)))
     place = find(wanted, pairs_of(customer[starts], product[starts]))
-    return {name: _spread(of_pair, place) for name, of_pair in values.items()}
-
-
-def _spread(of_pair: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The value at each place, NaN where that is -1."""
-    return np.append(of_pair.astype(np.float32), np.float32(np.nan))[place]
+    return {name: values_at(place, of_pair, _NEVER) for name, of_pair in values.items()}
