@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -25,16 +25,20 @@ from modiste.data.schema import ARTICLES
 from modiste.engine.stages import KEY_FILE
 from modiste.errors import DataError
 from modiste.vectors.article_vectors import ArticleVectors, unit_rows
-from modiste.vectors.encoder import Encoder, EncoderSettings, open_encoder
+from modiste.vectors.encoder import EncoderSettings, open_encoder
 from modiste.vectors.index import VectorIndex
 from modiste.vectors.neighbours import rerank
 from modiste.vectors.pictures import without_picture
 from modiste.vectors.reduction import Reduction, load_reduction
+from modiste.vectors.saved_encoder import SavedEncoder, save_encoder
 
 # Files of the stages of a run that a look-up opens.
 CATALOGUE = "catalogue.parquet"
 ITEM_INDEX = "item_faiss_index"
 ENCODER = "encoder.json"
+
+# Folder of a copy's own sentence model.
+SAVED_ENCODER = "encoder"
 
 # What is not liked pushes the question away, but less than what is liked draws it near: the terms
 # of Rocchio's relevance feedback (in Salton, The SMART Retrieval System, 1971).
@@ -42,6 +46,13 @@ _UNLIKE_WEIGHT = 0.5
 
 # A price seen longer ago than this says little of what the article costs.
 _PRICE_DAYS = 365
+
+
+class EncodesTexts(Protocol):
+    """A sentence model."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The texts' vectors, shape (len(texts), dimensions), of length 1."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class ArticleLookup:
     _vectors: ArticleVectors
     _reduction: Reduction
     _index: VectorIndex
-    _encoder: EncoderSettings
+    _open_encoder: Callable[[], EncodesTexts]
 
     @classmethod
     def open(cls, run: Path | str) -> Self:
@@ -133,7 +144,7 @@ class ArticleLookup:
             vectors,
             load_reduction(stages / "reduce"),
             VectorIndex.load(stages / "index", ITEM_INDEX, origin=vectors.origin),
-            EncoderSettings.model_validate_json((stages / "embed" / ENCODER).read_text("utf-8")),
+            _opens_encoder(stages / "embed"),
         )
 
     @property
@@ -263,8 +274,16 @@ class ArticleLookup:
         return "pictures" in self._vectors.origin
 
     @cached_property
-    def _text_encoder(self) -> Encoder:
-        return open_encoder(self._encoder)
+    def _text_encoder(self) -> EncodesTexts:
+        return self._open_encoder()
+
+
+def _opens_encoder(folder: Path) -> Callable[[], EncodesTexts]:
+    """What opens the sentence model of a run, or the one that a copy of it holds."""
+    if (folder / SAVED_ENCODER).is_dir():
+        return partial(SavedEncoder, folder / SAVED_ENCODER)
+    settings = EncoderSettings.model_validate_json((folder / ENCODER).read_text("utf-8"))
+    return partial(open_encoder, settings)
 
 
 def holds_lookup(stages: Path) -> bool:
@@ -273,10 +292,20 @@ def holds_lookup(stages: Path) -> bool:
 
 
 def copy_lookup(stages: Path, folder: Path) -> None:
-    """Copy what :meth:`ArticleLookup.of_stages` opens into an existing, empty folder."""
+    """Copy what :meth:`ArticleLookup.of_stages` opens into an existing, empty folder.
+
+    The sentence model itself is part of the copy, which can be opened where no model is installed.
+
+    Raises
+    ------
+    WeightsError, EncoderError
+        When the model is not to be found here any more, or is damaged.
+    """
     for stage in ("embed", "reduce", "index"):
         (folder / stage).mkdir()
-    shutil.copyfile(stages / "embed" / ENCODER, folder / "embed" / ENCODER)
+    settings = EncoderSettings.model_validate_json((stages / "embed" / ENCODER).read_text("utf-8"))
+    (folder / "embed" / SAVED_ENCODER).mkdir()
+    save_encoder(open_encoder(settings), folder / "embed" / SAVED_ENCODER)
     for name in (f"{ITEM_INDEX}.bin", f"{ITEM_INDEX}.json"):
         shutil.copyfile(stages / "index" / name, folder / "index" / name)
     for path in sorted((stages / "reduce").iterdir()):

@@ -15,7 +15,7 @@ from modiste.errors import BundleError
 FILE_NAME = "manifest.json"
 
 # Of the layout of the folder. A bundle of another format is refused: its files mean something else.
-FORMAT = 2
+FORMAT = 3
 
 _REMEDY = "make it anew with 'modiste export'"
 

@@ -39,6 +39,9 @@ Tokens = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int8_fast"]
 
+# From token ids, shape (texts, tokens), to vectors that are not of length 1 yet.
+Run = Callable[[Tokens], Vectors]
+
 # The lowest cosine to the 32-bit vectors, on the texts it is checked with, that each may have.
 LOWEST_COSINE: dict[Precision, float] = {
     "fp32": 0.99999,
@@ -88,8 +91,13 @@ def best_precision() -> Precision:
     """The fastest precision that is close to 32 bits on this machine."""
     import torch
 
-    if torch.cuda.is_available():
-        return "fp16"
+    return "fp16" if torch.cuda.is_available() else best_cpu_precision()
+
+
+def best_cpu_precision() -> Precision:
+    """The fastest precision that is close to 32 bits on this machine's processor."""
+    import torch
+
     if torch.cpu.get_capabilities().get("avx512_vnni", False):
         return "int8"
     return "fp32"
@@ -144,7 +152,7 @@ class Encoder:
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Each text's tokens; what is longer than the model reads is cut off."""
         model = self._model
-        prompt = model.prompts.get(model.default_prompt_name or "document") or ""
+        prompt = prompt_of(model)
         encoded = model.tokenizer(
             [prompt + text.strip() for text in texts],
             truncation=True,
@@ -196,12 +204,12 @@ class Encoder:
         return load_model(self.folder)
 
     @cached_property
-    def _run(self) -> Callable[[Tokens], Vectors]:
+    def _run(self) -> Run:
         if self._model.device.type != "cpu":
             return self._on_accelerator()
-        return _compile_for_cpu(self._model, self.precision)
+        return run_of_graph(cpu_graph(self._model, self.precision), self.precision)
 
-    def _on_accelerator(self) -> Callable[[Tokens], Vectors]:
+    def _on_accelerator(self) -> Run:
         import torch
 
         types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -225,8 +233,8 @@ class Encoder:
         return run
 
 
-def load_model(folder: Path) -> SentenceTransformer:
-    """A sentence-transformers model, ready to run on the device of its own choice.
+def load_model(folder: Path, device: str | None = None) -> SentenceTransformer:
+    """A sentence-transformers model, ready to run on a device; None: that of its own choice.
 
     Raises
     ------
@@ -238,10 +246,17 @@ def load_model(folder: Path) -> SentenceTransformer:
 
         try:
             # What is read is what find_weights has checked.
-            model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise EncoderError(f"{folder} cannot be loaded as a sentence model: {error}") from error
         return model.eval()
+
+
+def prompt_of(model: SentenceTransformer) -> str:
+    """What a model wants in front of the texts."""
+    return model.prompts.get(model.default_prompt_name or "document") or ""
 
 
 def equal_length_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -256,15 +271,27 @@ def equal_length_batches(lengths: Sequence[int], batch_size: int) -> list[list[i
     return batches
 
 
-def _compile_for_cpu(
-    model: SentenceTransformer, precision: Precision
-) -> Callable[[Tokens], Vectors]:
-    """The model as an OpenVINO graph: a function of token ids, shape (texts, tokens)."""
+def import_openvino() -> Any:
+    """The library, which reports each import and conversion to its makers otherwise."""
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    import openvino
+
+    return openvino
+
+
+def cpu_graph(model: SentenceTransformer, precision: Precision) -> Any:
+    """The model as an OpenVINO graph of token ids and their mask, each (texts, tokens).
+
+    Raises
+    ------
+    EncoderError
+        When it cannot be computed with that precision on a CPU.
+    """
     import torch
 
-    # Otherwise OpenVINO reports each import and conversion to its makers over the network.
-    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-    import openvino as ov
+    if precision == "fp16":
+        raise EncoderError(f"precision {precision} is for GPUs: choose fp32, int8 or bf16 on a CPU")
+    openvino = import_openvino()
 
     class Whole(torch.nn.Module):
         """The model as a function of two tensors, which is what can be exported."""
@@ -277,24 +304,27 @@ def _compile_for_cpu(
     whole = Whole()
     whole.model = model
     with _quiet(), torch.inference_mode():
-        graph = ov.convert_model(
+        graph = openvino.convert_model(
             whole.eval(), example_input={"input_ids": example, "attention_mask": example}
         )
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    # Otherwise it decides by what the CPU has, and "exact" would not be.
-    options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
-    if precision == "bf16":
-        options["INFERENCE_PRECISION_HINT"] = "bf16"
-    elif precision in ("int8", "int8_fast"):
+    if precision in ("int8", "int8_fast"):
         exact = () if precision == "int8_fast" else _VALUES
         if not _compress_weights(graph, exact):
             raise EncoderError(
                 f"{model} has no weights that can be computed with 8 bits: choose precision fp32"
             )
-        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
-    elif precision != "fp32":
-        raise EncoderError(f"precision {precision} is for GPUs: choose fp32, int8 or bf16 on a CPU")
-    compiled = ov.Core().compile_model(graph, "CPU", options)
+    return graph
+
+
+def run_of_graph(graph: Any, precision: Precision) -> Run:
+    """A graph of :func:`cpu_graph` of that precision, made ready for this machine's processor."""
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if precision == "bf16":
+        options["INFERENCE_PRECISION_HINT"] = "bf16"
+    # Otherwise it decides by what the CPU has, and "exact" would not be.
+    in_groups = precision in ("int8", "int8_fast")
+    options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP if in_groups else 0
+    compiled = import_openvino().Core().compile_model(graph, "CPU", options)
     output = compiled.output(0)
     return lambda ids: np.asarray(compiled([ids, np.ones_like(ids)])[output], dtype=np.float32)
 
