@@ -54,6 +54,14 @@ def test_a_saved_model_makes_the_same_vectors(precision: Precision, tmp_path: Pa
     assert np.abs(found - expected).max() < 1e-5
 
 
+def test_the_same_model_is_the_same_bytes(exact: Path, tmp_path: Path) -> None:
+    again = saved("fp32", tmp_path / "again")
+    names = sorted(path.name for path in exact.iterdir())
+    assert names == sorted(path.name for path in again.iterdir())
+    for name in names:
+        assert (exact / name).read_bytes() == (again / name).read_bytes(), name
+
+
 def test_what_a_gpu_computes_with_is_saved_for_the_processor(exact: Path, tmp_path: Path) -> None:
     found = SavedEncoder(saved("fp16", tmp_path / "saved")).encode(TEXTS)
     assert (found * SavedEncoder(exact).encode(TEXTS)).sum(axis=1).min() > 0.99

@@ -122,6 +122,11 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
         own.enable_truncation(model.max_seq_length)
     (folder / _TOKENIZER).write_text(own.to_str(), encoding="utf-8")
     graph = cpu_graph(model, precision)
+    # The library numbers what has no name through all graphs of a process: the same model shall be
+    # the same bytes.
+    graph.set_friendly_name("model")
+    for number, node in enumerate(graph.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{number}")
     import_openvino().save_model(graph, folder / _GRAPH, compress_to_fp16=False)
     state = _State(prompt=prompt_of(model), precision=precision)
     (folder / _STATE).write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
