@@ -34,7 +34,7 @@ $(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime
 	$(PIP_INSTALL) --no-deps --requirement requirements/demo.txt
 	@touch $@
 
-demo: $(VENV)/.demo ## From nothing to recommendations one can look at (5 to 10 minutes)
+demo: $(VENV)/.demo ## From nothing to recommendations one can look at (5 to 8 minutes)
 	@test -d demo/shop || $(BIN)/modiste synth --scale demo --seed 1 --out demo/shop
 	@$(BIN)/modiste run --data demo/shop --out demo/run --preset demo
 	@echo 'On the week after the data, which the run has not seen:'
