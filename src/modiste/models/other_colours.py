@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.data.dataset import CustomerBatch, History
-from modiste.data.pairs import codes_of, find, pairs_of, sums_by_pair
+from modiste.data.pairs import codes_of, find, pairs_of, sums_by_pair, values_at
 from modiste.evaluation.protocol import rank_arrays
 from modiste.models.popularity import PopularitySettings, article_popularity
 from modiste.models.sorted_rows import SortedRows
@@ -88,7 +88,7 @@ class OtherColours:
         row, colour = self._colours.rows(of_product)
         customers, colours = of_customer[row], self._colours.array("article")[colour]
         own = find(pairs_of(customers, colours), pairs_of(customer, article))
-        in_others = in_any[row] - np.append(units, 0)[own]
+        in_others = in_any[row] - values_at(own, units, np.int64(0))
         some = in_others > 0
         score = in_others[some] * UNIT * self._colours.array("factor")[colour[some]]
         return rank_arrays(customers[some], colours[some], score, k)

@@ -84,3 +84,11 @@ class ArticleCodes:
 def rows_of_customers(batch: CustomerBatch, customers: pl.Series) -> NDArray[np.int64]:
     """The row in a batch's table of customers of each of some codes, which are all in it."""
     return np.searchsorted(batch.customers["customer"].to_numpy(), customers.to_numpy())
+
+
+def on_last_day(customer: NDArray[np.int64], day: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
+    """Whether each purchase is of the last day of its customer, one of ``n`` by row."""
+    latest = np.full(n, np.iinfo(day.dtype).min, dtype=day.dtype)
+    np.maximum.at(latest, customer, day)
+    found: NDArray[np.bool_] = day == latest[customer]
+    return found

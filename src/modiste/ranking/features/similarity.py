@@ -14,7 +14,7 @@ from scipy import sparse
 from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_numbers
 from modiste.ranking.features.group import with_features
-from modiste.ranking.features.matches import rows_of_customers
+from modiste.ranking.features.matches import on_last_day, rows_of_customers
 from modiste.ranking.rows import Feature
 from modiste.vectors.article_vectors import unit_rows
 
@@ -75,19 +75,15 @@ class SimilarityFeatures:
 
     def join(self, batch: CustomerBatch, candidates: pl.DataFrame) -> pl.DataFrame:
         """Add both cosines; null for who bought nothing."""
-        bought = batch.interactions
-        customer = rows_of_customers(batch, bought["customer"])
-        article, day = bought["article"].to_numpy(), day_numbers(bought["t_dat"])
-        n = batch.customers.height
-        last_day = np.full(n, np.iinfo(day.dtype).min)
-        np.maximum.at(last_day, customer, day)
-        last = day == last_day[customer]
         row = rows_of_customers(batch, candidates["customer"])
         of_row = candidates["article"].to_numpy()
-        # Both sums by one product: those of the last day stand under the customers' own.
-        sums = self._sums(
-            np.append(customer, n + customer[last]), np.append(article, article[last]), 2 * n
+        # Of all spaces the same.
+        counts = batch.once(
+            ("purchases by article", len(self._vectors)),
+            lambda: _purchase_counts(batch, len(self._vectors)),
         )
+        sums: NDArray[np.float32] = counts @ self._vectors
+        n = batch.customers.height
         found = {}
         for feature, profile in zip(
             self.features, (unit_rows(sums[n:]), unit_rows(sums[:n])), strict=True
@@ -107,15 +103,6 @@ class SimilarityFeatures:
         found: NDArray[np.float32] = self._vectors[others] @ self._vectors[article]
         return found
 
-    def _sums(
-        self, row: NDArray[np.int64], article: NDArray[np.int32], n: int
-    ) -> NDArray[np.float32]:
-        """The sum of the articles' vectors of each of ``n`` rows, shape (n, dimensions)."""
-        ones = np.ones(len(row), dtype=np.float32)
-        counts = sparse.csr_array((ones, (row, article)), shape=(n, len(self._vectors)))
-        total: NDArray[np.float32] = counts @ self._vectors
-        return total
-
     def save(self, folder: Path) -> None:
         """Write the vectors."""
         np.save(folder / "vectors.npy", self._vectors)
@@ -125,3 +112,21 @@ class SimilarityFeatures:
         # A plain view of the mapping: indexing an np.memmap makes another one each time, slowly.
         self._vectors = np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
         return self
+
+
+def _purchase_counts(batch: CustomerBatch, n_articles: int) -> sparse.csr_array:
+    """How often each customer bought each article, and under that the same of its last day.
+
+    Returns
+    -------
+    float32, shape (2 * customers, articles): both sums of vectors are one product.
+    """
+    bought = batch.interactions
+    n = batch.customers.height
+    customer = rows_of_customers(batch, bought["customer"])
+    article = bought["article"].to_numpy()
+    last = on_last_day(customer, day_numbers(bought["t_dat"]), n)
+    row = np.append(customer, n + customer[last])
+    column = np.append(article, article[last])
+    ones = np.ones(len(row), dtype=np.float32)
+    return sparse.csr_array((ones, (row, column)), shape=(2 * n, n_articles))

@@ -20,7 +20,13 @@ from modiste.data.dataset import CustomerBatch, History
 from modiste.data.days import day_number, day_numbers
 from modiste.data.pairs import codes_of, find, groups_of_sorted, pairs_of, values_at
 from modiste.ranking.features.group import ATTRIBUTE_WORDS, with_features
-from modiste.ranking.features.matches import UNKNOWN, ArticleCodes, Matches, rows_of_customers
+from modiste.ranking.features.matches import (
+    UNKNOWN,
+    ArticleCodes,
+    Matches,
+    on_last_day,
+    rows_of_customers,
+)
 from modiste.ranking.rows import Feature
 
 GROUP = "visit"
@@ -189,7 +195,8 @@ def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> 
     starts, pieces = groups_of_sorted(customer_of_row[order], of_row[order], day_of_row[order])
     first = order[starts]
     customer, article = customer_of_row[first], of_row[first]
-    days = day_number(batch.as_of) - day_of_row[first]
+    day = day_of_row[first]
+    days = day_number(batch.as_of) - day
     if len(starts):
         channel = rows["sales_channel_id"].cast(pl.Float32).to_numpy()
         online = np.logical_or.reduceat((channel == _ONLINE)[order], starts)
@@ -201,8 +208,6 @@ def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> 
     visit, articles = _numbered(pairs_of(customer, days))
     _, colours = _numbered(pairs_of(visit, codes[_PRODUCT][article] - UNKNOWN))
     _, of_type = _numbered(pairs_of(visit, codes[_TYPE][article] - UNKNOWN))
-    latest = np.full(batch.customers.height, np.iinfo(np.int32).max)
-    np.minimum.at(latest, customer, days)
     return _Purchases(
         customer=customer,
         article=article,
@@ -214,7 +219,7 @@ def _purchases(batch: CustomerBatch, codes: Mapping[str, NDArray[np.int32]]) -> 
         articles=articles,
         colours=colours,
         of_type=of_type,
-        last=days == latest[customer],
+        last=on_last_day(customer, day, batch.customers.height),
     )
 
 
