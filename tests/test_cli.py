@@ -105,6 +105,7 @@ ALL_BUT_TYPER = ["polars", "numpy", "scipy", "dask", "distributed", "pydantic", 
         ),
         # A run or a bundle without networks needs none of these.
         ("import modiste.pipeline", ["torch", "lightgbm", "plotly", "sentence_transformers"]),
+        ("import modiste.ranking.lightgbm_ranker", ["sklearn", "pandas", "joblib"]),
         ("import modiste.service.server", ["torch", "sentence_transformers", "dask"]),
     ],
 )

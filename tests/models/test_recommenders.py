@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import polars as pl
@@ -91,6 +91,12 @@ def history(small_shop: Dataset) -> History:
     return small_shop.until(AS_OF)
 
 
+@pytest.fixture(scope="module")
+def fitted(history: History) -> Callable[[str], Recommender]:
+    """Give each recommender by its name, fitted once for all that only asks it."""
+    return cache(lambda name: made(name).fit(history))
+
+
 @every_recommender
 def test_obeys_the_protocol(name: str, history: History) -> None:
     recommender = made(name)
@@ -109,31 +115,37 @@ def test_obeys_the_protocol(name: str, history: History) -> None:
 
 
 @every_recommender
-def test_fitted_twice_gives_the_same(name: str, history: History) -> None:
-    once = recommend_to_all(made(name).fit(history), history)
+def test_fitted_twice_gives_the_same(
+    name: str, history: History, fitted: Callable[[str], Recommender]
+) -> None:
+    once = recommend_to_all(fitted(name), history)
     twice = recommend_to_all(made(name).fit(history), history)
     assert_alike(name, once, twice)
 
 
 @every_recommender
-def test_saved_and_loaded_gives_the_same(name: str, history: History, tmp_path: Path) -> None:
-    fitted = made(name).fit(history)
-    fitted.save(tmp_path)
+def test_saved_and_loaded_gives_the_same(
+    name: str, history: History, fitted: Callable[[str], Recommender], tmp_path: Path
+) -> None:
+    fitted(name).save(tmp_path)
     loaded = LOADERS.get(name, MAKERS[name])().load(tmp_path)
-    assert_alike(name, recommend_to_all(loaded, history), recommend_to_all(fitted, history))
+    assert_alike(name, recommend_to_all(loaded, history), recommend_to_all(fitted(name), history))
 
 
 @every_recommender
-def test_the_best_of_more_are_the_same(name: str, history: History) -> None:
+def test_the_best_of_more_are_the_same(
+    name: str, history: History, fitted: Callable[[str], Recommender]
+) -> None:
     """Asked for more, the first ones stay what they were."""
-    fitted = made(name).fit(history)
-    few, many = recommend_to_all(fitted, history, 5), recommend_to_all(fitted, history, 12)
+    few, many = (recommend_to_all(fitted(name), history, k) for k in (5, 12))
     assert_alike(name, few, many.filter(pl.col("rank") <= 5))
 
 
 @every_recommender
-def test_more_than_the_catalogue(name: str, history: History) -> None:
-    found = recommend_to_all(made(name).fit(history), history, 10 * history.n_articles)
+def test_more_than_the_catalogue(
+    name: str, history: History, fitted: Callable[[str], Recommender]
+) -> None:
+    found = recommend_to_all(fitted(name), history, 10 * history.n_articles)
     assert found.group_by("customer").len()["len"].max() <= history.n_articles  # type: ignore[operator]
 
 
@@ -159,22 +171,24 @@ def test_only_articles_on_sale(name: str, small_shop: Dataset, tmp_path: Path) -
 
 
 @every_recommender
-def test_a_customer_is_judged_alone(name: str, history: History) -> None:
+def test_a_customer_is_judged_alone(
+    name: str, history: History, fitted: Callable[[str], Recommender]
+) -> None:
     """What is recommended to one does not depend on who else is in the batch."""
-    fitted = made(name).fit(history)
     batch = history.partitions[1].read()
     some = batch.customers["customer"].gather_every(7)
     assert_alike(
         name,
-        fitted.recommend(batch.only(some), 12),
-        fitted.recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
+        fitted(name).recommend(batch.only(some), 12),
+        fitted(name).recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
     )
 
 
 @every_recommender
-def test_a_new_customer_needs_no_fitting(name: str, history: History) -> None:
+def test_a_new_customer_needs_no_fitting(
+    name: str, history: History, fitted: Callable[[str], Recommender]
+) -> None:
     """The purchases of a known customer under a number never seen: the same recommendations."""
-    fitted = made(name).fit(history)
     known = history.partitions[0].read()
     (customer,) = known.transactions["customer"].head(1)
     known = known.only(pl.Series([customer]))
@@ -185,15 +199,15 @@ def test_a_new_customer_needs_no_fitting(name: str, history: History) -> None:
     )
     assert_alike(
         name,
-        fitted.recommend(new, 12).drop("customer"),
-        fitted.recommend(known, 12).drop("customer"),
+        fitted(name).recommend(new, 12).drop("customer"),
+        fitted(name).recommend(known, 12).drop("customer"),
     )
 
 
 @every_recommender
-def test_nobody_asks(name: str, history: History) -> None:
+def test_nobody_asks(name: str, history: History, fitted: Callable[[str], Recommender]) -> None:
     batch = history.partitions[0].read().only(pl.Series([], dtype=pl.Int32))
-    found = made(name).fit(history).recommend(batch, 12)
+    found = fitted(name).recommend(batch, 12)
     assert found.is_empty()
     assert dict(found.schema) == RECOMMENDATIONS
 
@@ -209,7 +223,11 @@ def test_before_the_first_sale(name: str, small_shop: Dataset) -> None:
 @every_recommender
 @pytest.mark.parametrize("partition_customers", [7, 1000])
 def test_partitions_do_not_matter(
-    name: str, partition_customers: int, history: History, tmp_path: Path
+    name: str,
+    partition_customers: int,
+    history: History,
+    fitted: Callable[[str], Recommender],
+    tmp_path: Path,
 ) -> None:
     batches = list(history.batches())
     folder = write_prepared(
@@ -223,5 +241,5 @@ def test_partitions_do_not_matter(
     assert_alike(
         name,
         recommend_to_all(made(name).fit(other), other),
-        recommend_to_all(made(name).fit(history), history),
+        recommend_to_all(fitted(name), history),
     )

@@ -11,12 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-import lightgbm
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from modiste.errors import DataError, damaged
+from modiste.ranking.lightgbm_alone import lightgbm
 from modiste.ranking.lightgbm_settings import LightGBMSettings
 from modiste.ranking.purchases import Labels, labels_of, lists_to_watch
 from modiste.ranking.quick_scorer import QuickScorer

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-import lightgbm
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from modiste.ranking.lightgbm_alone import lightgbm
 
 # Leaves of a tree, each a bit of its mask.
 MOST_LEAVES = 32
