@@ -59,13 +59,7 @@ SETTINGS = (
     "ranking.lightgbm.rounds=40",
 )
 # A run without vectors, networks and rankers.
-LEAST = (
-    "report.customers=0",
-    "vectors.enabled=false",
-    "models.sasrec.enabled=false",
-    "models.gnn.enabled=false",
-    "ranking.enabled=false",
-)
+LEAST = ("evaluation.resamples=20", "report.customers=0", "ranking.enabled=false")
 DONE = [stage for stage in STAGES if stage not in ("map", "learn_gate")]
 EARLIER = date(2020, 9, 10)
 LEARNED = ("stages/choose/", "stages/ranking_rows/", "stages/choose_ranking/")
@@ -401,12 +395,14 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_earlier_result(
     ).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     try:
-        run(shop, disk / "run", *LEAST)
+        settings = load_config(overrides=LEAST)
+        run_pipeline(str(shop), disk / "run", settings, Engine(workers=2))
         before = content(disk / "run")
         free = shutil.disk_usage(disk).free
         (disk / "ballast").write_bytes(b"x" * (free - 100_000))
+        other = load_config(overrides=(*LEAST, "ingest.partition_customers=250"))
         with pytest.raises(ModisteError, match="no room on disk"):
-            run(shop, disk / "run", *LEAST, "ingest.partition_customers=250")
+            run_pipeline(str(shop), disk / "run", other, Engine(workers=2))
         left = content(disk / "run")
         assert left.keys() == before.keys()
         assert [name for name in left if left[name] != before[name]] == []

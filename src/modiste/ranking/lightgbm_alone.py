@@ -1,7 +1,8 @@
 """LightGBM without scikit-learn and pandas, which it imports wherever they are installed.
 
 Both are optional to it, and nothing here hands it anything of theirs: they would take each process
-1 to 2 s and 130 MiB (``python benchmarks/lightgbm_import.py``). Other libraries import them as ever.
+1 to 2 s and 130 MiB (``python benchmarks/lightgbm_import.py``). Other libraries import them as
+ever.
 """
 
 from __future__ import annotations
