@@ -228,13 +228,23 @@ def test_negatives_are_on_sale(sampler: str, monkeypatch: pytest.MonkeyPatch) ->
     assert drawn == set(on_sale.tolist()) & set(sequences.items.tolist())
 
 
-def test_early_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.1])
-    monkeypatch.setattr(training, "ndcg_at", lambda *_: next(scores))
+@pytest.mark.parametrize(
+    ("scores", "stopped_after"),
+    [
+        ([0.1, 0.3, 0.2, 0.3, 0.1, 0.1], 5),
+        # Patience begins with the first epoch that finds anything.
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.1, 0.1, 0.3], 9),
+    ],
+)
+def test_early_stopping(
+    scores: list[float], stopped_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = iter(scores)
+    monkeypatch.setattr(training, "ndcg_at", lambda *_: next(measured))
     epochs = train(
         make_network(), make_sequences(LENGTHS), _settings(epochs=50, patience=3), _validation()
     )
-    assert [epoch.ndcg for epoch in epochs] == [0.1, 0.3, 0.2, 0.3, 0.1]
+    assert [epoch.ndcg for epoch in epochs] == scores[:stopped_after]
 
 
 def test_the_callers_random_numbers_are_left_alone() -> None:

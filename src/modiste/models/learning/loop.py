@@ -361,7 +361,9 @@ class _Trainer(Generic[Batch]):
             with self._averaged():
                 ndcg = self.task.validate()
         if ndcg is not None:
-            at.without_gain += 1
+            # Nothing right after nothing right: learning has yet to begin, and is not at its end.
+            if at.best > 0:
+                at.without_gain += 1
             if ndcg > at.best:
                 at.best, at.best_epoch, at.without_gain = ndcg, epoch, 0
                 self.best = [weights.clone() for weights in self.average]

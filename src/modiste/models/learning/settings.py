@@ -44,7 +44,11 @@ class LoopSettings(BaseModel):
         default=100, description="Times that every example is gone through, at most."
     )
     patience: Annotated[int, Field(ge=1)] = Field(
-        default=10, description="Validations in a row without a better one, then training stops."
+        default=10,
+        description=(
+            "Validations in a row without a better one, then training stops; those before the "
+            "first that finds anything do not count."
+        ),
     )
     validate_epochs: Annotated[int, Field(ge=1)] = Field(
         default=1, description="Epochs between two validations."
