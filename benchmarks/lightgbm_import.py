@@ -2,43 +2,30 @@
 
     python benchmarks/lightgbm_import.py
 
-CPU seconds and the process's peak memory, each the median of five processes.
+CPU seconds and peak memory of a process that does nothing else, each the median of five.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from statistics import median
+
+from processes import measure
 
 IMPORTS = {
     "with scikit-learn and pandas": "import lightgbm",
     "without": "import modiste.ranking.lightgbm_alone",
 }
-MEASURED = """
-import numpy, resource, time
-start = time.process_time()
-{}
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.process_time() - start, peak)
-"""
 PROCESSES = 5
-
-
-def measure(statement: str) -> tuple[float, float]:
-    """CPU seconds and MiB of one process."""
-    command = [sys.executable, "-c", MEASURED.format(statement)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    seconds, peak = map(float, printed.split())
-    return seconds, peak
 
 
 def main() -> None:
     """Print a line for each way."""
     for name, statement in IMPORTS.items():
-        taken = [measure(statement) for _ in range(PROCESSES)]
-        seconds, peaks = zip(*taken, strict=True)
-        print(f"{name}: {median(seconds):.2f} s, {median(peaks):.0f} MiB at most")
+        taken = [measure([sys.executable, "-c", statement]) for _ in range(PROCESSES)]
+        seconds = median(each.cpu_seconds for each in taken)
+        peak = median(each.peak_mib for each in taken)
+        print(f"{name}: {seconds:.2f} s, {peak:.0f} MiB at most")
 
 
 if __name__ == "__main__":

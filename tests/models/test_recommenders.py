@@ -92,9 +92,14 @@ def history(small_shop: Dataset) -> History:
 
 
 @pytest.fixture(scope="module")
-def fitted(history: History) -> Callable[[str], Recommender]:
-    """Give each recommender by its name, fitted once for all that only asks it."""
+def fitted_once(history: History) -> Callable[[str], Recommender]:
     return cache(lambda name: made(name).fit(history))
+
+
+@pytest.fixture
+def fitted(name: str, fitted_once: Callable[[str], Recommender]) -> Recommender:
+    """Give the recommender of that name, fitted once for all that only asks it."""
+    return fitted_once(name)
 
 
 @every_recommender
@@ -115,37 +120,31 @@ def test_obeys_the_protocol(name: str, history: History) -> None:
 
 
 @every_recommender
-def test_fitted_twice_gives_the_same(
-    name: str, history: History, fitted: Callable[[str], Recommender]
-) -> None:
-    once = recommend_to_all(fitted(name), history)
+def test_fitted_twice_gives_the_same(name: str, history: History, fitted: Recommender) -> None:
+    once = recommend_to_all(fitted, history)
     twice = recommend_to_all(made(name).fit(history), history)
     assert_alike(name, once, twice)
 
 
 @every_recommender
 def test_saved_and_loaded_gives_the_same(
-    name: str, history: History, fitted: Callable[[str], Recommender], tmp_path: Path
+    name: str, history: History, fitted: Recommender, tmp_path: Path
 ) -> None:
-    fitted(name).save(tmp_path)
+    fitted.save(tmp_path)
     loaded = LOADERS.get(name, MAKERS[name])().load(tmp_path)
-    assert_alike(name, recommend_to_all(loaded, history), recommend_to_all(fitted(name), history))
+    assert_alike(name, recommend_to_all(loaded, history), recommend_to_all(fitted, history))
 
 
 @every_recommender
-def test_the_best_of_more_are_the_same(
-    name: str, history: History, fitted: Callable[[str], Recommender]
-) -> None:
+def test_the_best_of_more_are_the_same(name: str, history: History, fitted: Recommender) -> None:
     """Asked for more, the first ones stay what they were."""
-    few, many = (recommend_to_all(fitted(name), history, k) for k in (5, 12))
+    few, many = (recommend_to_all(fitted, history, k) for k in (5, 12))
     assert_alike(name, few, many.filter(pl.col("rank") <= 5))
 
 
 @every_recommender
-def test_more_than_the_catalogue(
-    name: str, history: History, fitted: Callable[[str], Recommender]
-) -> None:
-    found = recommend_to_all(fitted(name), history, 10 * history.n_articles)
+def test_more_than_the_catalogue(name: str, history: History, fitted: Recommender) -> None:
+    found = recommend_to_all(fitted, history, 10 * history.n_articles)
     assert found.group_by("customer").len()["len"].max() <= history.n_articles  # type: ignore[operator]
 
 
@@ -171,23 +170,19 @@ def test_only_articles_on_sale(name: str, small_shop: Dataset, tmp_path: Path) -
 
 
 @every_recommender
-def test_a_customer_is_judged_alone(
-    name: str, history: History, fitted: Callable[[str], Recommender]
-) -> None:
+def test_a_customer_is_judged_alone(name: str, history: History, fitted: Recommender) -> None:
     """What is recommended to one does not depend on who else is in the batch."""
     batch = history.partitions[1].read()
     some = batch.customers["customer"].gather_every(7)
     assert_alike(
         name,
-        fitted(name).recommend(batch.only(some), 12),
-        fitted(name).recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
+        fitted.recommend(batch.only(some), 12),
+        fitted.recommend(batch, 12).filter(pl.col("customer").is_in(some.implode())),
     )
 
 
 @every_recommender
-def test_a_new_customer_needs_no_fitting(
-    name: str, history: History, fitted: Callable[[str], Recommender]
-) -> None:
+def test_a_new_customer_needs_no_fitting(name: str, history: History, fitted: Recommender) -> None:
     """The purchases of a known customer under a number never seen: the same recommendations."""
     known = history.partitions[0].read()
     (customer,) = known.transactions["customer"].head(1)
@@ -199,15 +194,15 @@ def test_a_new_customer_needs_no_fitting(
     )
     assert_alike(
         name,
-        fitted(name).recommend(new, 12).drop("customer"),
-        fitted(name).recommend(known, 12).drop("customer"),
+        fitted.recommend(new, 12).drop("customer"),
+        fitted.recommend(known, 12).drop("customer"),
     )
 
 
 @every_recommender
-def test_nobody_asks(name: str, history: History, fitted: Callable[[str], Recommender]) -> None:
+def test_nobody_asks(name: str, history: History, fitted: Recommender) -> None:
     batch = history.partitions[0].read().only(pl.Series([], dtype=pl.Int32))
-    found = fitted(name).recommend(batch, 12)
+    found = fitted.recommend(batch, 12)
     assert found.is_empty()
     assert dict(found.schema) == RECOMMENDATIONS
 
@@ -226,7 +221,7 @@ def test_partitions_do_not_matter(
     name: str,
     partition_customers: int,
     history: History,
-    fitted: Callable[[str], Recommender],
+    fitted: Recommender,
     tmp_path: Path,
 ) -> None:
     batches = list(history.batches())
@@ -241,5 +236,5 @@ def test_partitions_do_not_matter(
     assert_alike(
         name,
         recommend_to_all(made(name).fit(other), other),
-        recommend_to_all(fitted(name), history),
+        recommend_to_all(fitted, history),
     )
