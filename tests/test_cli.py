@@ -49,8 +49,9 @@ def modiste(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         patch.setattr(sys, "argv", command)
         with pytest.raises(SystemExit) as end:
             main()
-    assert isinstance(end.value.code, int)
-    return subprocess.CompletedProcess(command, end.value.code, output.getvalue(), errors.getvalue())
+    status = end.value.code
+    assert isinstance(status, int)
+    return subprocess.CompletedProcess(command, status, output.getvalue(), errors.getvalue())
 
 
 def refused(*arguments: str | Path) -> str:
@@ -230,6 +231,9 @@ def test_prepared_tables_made_anew_are_noticed(shop: Path, tmp_path: Path) -> No
 
     assert modiste("ingest", "--data", raw, "--out", prepared).returncode == 0
     before, _ = submission()
+    assert "fit: there already" in submission()[1]
+    for table in prepared.rglob("*.parquet"):
+        table.touch()
     assert "fit: there already" in submission()[1]
     assert "fit: there already" not in submission("--from", "ingest")[1]
     manifest = (prepared / "manifest.json").read_bytes()

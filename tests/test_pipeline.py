@@ -270,6 +270,19 @@ def test_again_does_nothing_and_a_changed_setting_only_what_follows(
     assert "report: there already" not in said
 
 
+def test_files_copied_anew_are_read_again_and_nothing_else_is_done_again(
+    shop: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, copied = tmp_path / "run", tmp_path / "copied"
+    shutil.copytree(undisturbed, out)
+    shutil.copytree(shop, copied, copy_function=shutil.copyfile)
+    capsys.readouterr()
+    run(copied, out)
+    said = capsys.readouterr().err
+    assert said.count("there already") == len(DONE) - 1
+    assert "ingest: there already" not in said
+
+
 def test_from_and_only(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(undisturbed, out)

@@ -43,6 +43,7 @@ from modiste.data.manifest import FILE_NAME as MANIFEST
 from modiste.data.settings import IngestSettings
 from modiste.data.sources import fingerprint
 from modiste.engine import Engine, atomic_file
+from modiste.engine.hashing import sha256_of_file
 from modiste.engine.stages import Run
 from modiste.errors import ConfigError, DataError
 from modiste.evaluation.backtest import (
@@ -412,16 +413,16 @@ _CODE = (*ranking_stages.CODE, __name__)
 
 
 def prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engine) -> Path:
-    """The folder of prepared tables, as the stage ``ingest``: the one given, or the stage's."""
+    """The folder of prepared tables, as the stage ``ingest``: the one given, or the stage's.
+
+    What is made of them depends on their bytes: a shop's files that were copied or touched are read
+    again, and where they say the same, nothing else is done again.
+    """
     if _is_prepared(data):
-        # The manifest holds counts alone: tables made anew may differ and have the same.
-        files = {
-            str(file.relative_to(data)): [file.stat().st_size, file.stat().st_mtime_ns]
-            for file in Path(data).rglob("*.parquet")
-        }
-        run.known("ingest", {"prepared": str(Path(data).resolve()), "files": files})
+        content = {"prepared": str(Path(data).resolve()), "files": _hashes(Path(data))}
+        run.known("ingest", content)
         return Path(data)
-    return run.stage(
+    folder = run.stage(
         "ingest",
         lambda folder: _ingest_into(folder, data, settings, engine),
         settings={
@@ -430,6 +431,14 @@ def prepared_folder(run: Run, data: str, settings: IngestSettings, engine: Engin
         },
         code=("modiste.engine", "modiste.data"),
     )
+    run.known("ingest", {"settings": settings.model_dump(mode="json"), "files": _hashes(folder)})
+    return folder
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Of prepared tables, what was rejected and repaired, and the manifest that counts it."""
+    files = [folder / MANIFEST, *folder.rglob("*.parquet")]
+    return {str(file.relative_to(folder)): sha256_of_file(file) for file in files}
 
 
 def _is_prepared(data: str) -> bool:

@@ -172,7 +172,10 @@ class Run:
         return self.folder / "checkpoints" / name
 
     def known(self, name: str, key: Mapping[str, Any]) -> None:
-        """Note a stage whose outputs were made elsewhere, by what identifies them."""
+        """Let what follows a stage depend on ``key``, and on nothing else of that stage.
+
+        For outputs that were made elsewhere, and for those whose bytes are their best name.
+        """
         self._redoing = self._redoing or name == self._redo_from
         self._keys[name] = _hash(dict(key))
 

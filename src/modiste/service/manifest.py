@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modiste import __version__
+from modiste.engine.hashing import sha256_of_file
 from modiste.errors import BundleError
 
 FILE_NAME = "manifest.json"
@@ -115,7 +116,9 @@ def check_files(folder: Path, manifest: BundleManifest, *, hashes: bool = True) 
         if expected is None:
             raise BundleError(f"{folder} holds {path}, which is no part of the bundle: {_REMEDY}")
         file = folder / path
-        if file.stat().st_size != expected.bytes or (hashes and _sha256(file) != expected.sha256):
+        if file.stat().st_size != expected.bytes or (
+            hashes and sha256_of_file(file) != expected.sha256
+        ):
             raise BundleError(
                 f"{file} is not what was exported (its hash or size is another): {_REMEDY}"
             )
@@ -137,9 +140,4 @@ def _paths(folder: Path) -> list[str]:
 
 
 def _account(file: Path) -> BundleFile:
-    return BundleFile(bytes=file.stat().st_size, sha256=_sha256(file))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return file_digest(opened, "sha256").hexdigest()
+    return BundleFile(bytes=file.stat().st_size, sha256=sha256_of_file(file))

@@ -6,7 +6,6 @@ which holds row numbers and the tuned parameter, and ``<name>.json``, which says
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modiste.engine.hashing import sha256_of_file
 from modiste.errors import ConfigError, DataError
 from modiste.vectors.index_kinds import KINDS, Kind, is_of_kind, one_thread, training_rows
 from modiste.vectors.index_settings import IndexKind, IndexSettings
@@ -203,7 +203,7 @@ class VectorIndex:
             # As the operating system's own, so that whoever made the folder explains it.
             raise OSError(f"cannot write {binary}: {error}") from error
         described = _File(
-            **dict(self.description), size=binary.stat().st_size, sha256=_sha256(binary)
+            **dict(self.description), size=binary.stat().st_size, sha256=sha256_of_file(binary)
         )
         text = described.model_dump_json(indent=2) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
@@ -240,7 +240,7 @@ class VectorIndex:
             # Faiss believes what it reads: a damaged file must not get that far.
             if (size := binary.stat().st_size) != described.size:
                 raise DataError(f"{binary} has {size} bytes, not {described.size}: {again}")
-            if _sha256(binary) != described.sha256:
+            if sha256_of_file(binary) != described.sha256:
                 raise DataError(f"{binary} is damaged (its sha256 differs): {again}")
             index = faiss.read_index(str(binary), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, RuntimeError) as error:
@@ -353,8 +353,3 @@ def _tune(
 def _differences(ours: dict[str, Any], wanted: dict[str, Any]) -> str:
     keys = [key for key in {**ours, **wanted} if ours.get(key) != wanted.get(key)]
     return "; ".join(f"{key}: {ours.get(key)!r}, not {wanted.get(key)!r}" for key in keys)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modiste.engine.files import atomic_file, atomic_folder
+from modiste.engine.hashing import sha256_of_file
 from modiste.engine.progress import say
 from modiste.errors import ModisteError
 
@@ -116,7 +117,7 @@ def revision_of(folder: Path) -> str:
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if path.is_file() and not hidden and path.suffix in _TELLING:
-            digest.update(f"{relative.as_posix()}\0{_sha256(path)}\0".encode())
+            digest.update(f"{relative.as_posix()}\0{sha256_of_file(path)}\0".encode())
     return digest.hexdigest()
 
 
@@ -253,14 +254,9 @@ def _on_hub(repository: str, _: str) -> Path | str:
 
 
 def _check_sha256(path: Path, expected: str) -> None:
-    found = _sha256(path)
+    found = sha256_of_file(path)
     if found != expected:
         raise WeightsError(
             f"{path} is not the file that the model's authors published: sha256 {found}, expected "
             f"{expected}. Install the package again, or take the files from elsewhere"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
