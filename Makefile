@@ -47,7 +47,8 @@ serve: demo ## From nothing to a page over the demo shop, at http://127.0.0.1:80
 	@$(BIN)/modiste export demo/run --out demo/bundle --purchases demo/shop/next_week.csv
 	@$(BIN)/modiste serve demo/bundle --events demo/events.sqlite
 
-test: lint types unit ## Lint, types and tests
+test: lint ## Lint, types and tests
+	@$(MAKE) --no-print-directory --jobs 2 types unit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ SETTINGS = (
     "ranking.tabnet.network.attention_width=4",
     "ranking.tabnet.network.steps=2",
     "ranking.tabnet.training.epochs=1",
+    "ranking.tabnet.training.least_steps_per_epoch=10",
 )
 
 

@@ -34,8 +34,8 @@ from modiste.pipeline import STAGES, RunResult, evaluate_submission, run_pipelin
 SETTINGS = (
     "ingest.partition_customers=500",
     "ingest.block_bytes=300000",
-    "evaluation.resamples=50",
-    "report.customers=4",
+    "evaluation.resamples=20",
+    "report.customers=2",
     "vectors.enabled=true",
     "vectors.encoder.model=all-MiniLM-L6-v2",
     "vectors.map=false",  # tests/test_lookup.py has one; UMAP compiles in every process
@@ -264,7 +264,7 @@ def test_again_does_nothing_and_a_changed_setting_only_what_follows(
     run(shop, out)
     assert capsys.readouterr().err.count("there already") == len(DONE)
     same(out, undisturbed)
-    run(shop, out, "report.customers=2")
+    run(shop, out, "report.customers=3")
     said = capsys.readouterr().err
     assert said.count("there already") == len(DONE) - 1
     assert "report: there already" not in said

@@ -14,6 +14,7 @@ from modiste.pipeline import run_pipeline
 RANKED = {"hybrid", "blend_of_candidates", "lightgbm", "lightgbm_known"}
 # Minutes less than at the default settings, and the same order of the models.
 FEWER = (
+    "ranking.windows=2",
     "ranking.older_windows=1",
     "ranking.lightgbm.rounds=60",
     "ranking.rankers=[lightgbm, lightgbm_known]",

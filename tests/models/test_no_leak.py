@@ -54,7 +54,7 @@ def test_the_blend_of_all_is_of_all() -> None:
 
 
 @given(case=two_futures())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_model_is_blind_to_the_future(case: TwoFutures) -> None:
     assert_blind_to_the_future(case, everything_recommended)
 

@@ -39,7 +39,14 @@ from modiste.report.console import print_comparison
 from modiste.report.results import few_digits, signed
 from outlines import Outline
 
-SETTINGS = ("evaluation.resamples=50", "report.customers=1", "selection.enabled=false")
+SETTINGS = (
+    "evaluation.resamples=50",
+    "report.customers=1",
+    "selection.enabled=false",
+    "ranking.windows=1",
+    "ranking.older_windows=0",
+    "ranking.lightgbm.rounds=20",
+)
 # A run's name, and what it has otherwise than the base. The name of the last one is hostile.
 HOSTILE = "<img src=x onerror=alert(1)>{{ 7 * 7 }}[bold]"
 # Customers stand the other way round in this run's tables, so that their codes are others.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from jinja2 import Template
 
 from modiste import __version__
 from modiste.candidates.descriptions import describe
@@ -106,10 +108,8 @@ def write_report(target: Path, report: RunReport) -> None:
         partial.write_text(render_report(report), encoding="utf-8")
 
 
-def render_report(report: RunReport) -> str:
-    """The page as a text."""
-    from plotly.offline import get_plotlyjs
-
+@cache  # it takes a good part of a second to compile
+def _template() -> Template:
     environment = page_environment()
     environment.filters |= {
         "count": lambda number: f"{number:,}",
@@ -130,6 +130,13 @@ def render_report(report: RunReport) -> str:
         "sentence": lambda text: text[:1].upper() + text[1:],
         "figure": lambda figure: few_digits(figure).replace("-", "\N{MINUS SIGN}"),
     }
+    return environment.get_template("report.html")
+
+
+def render_report(report: RunReport) -> str:
+    """The page as a text."""
+    from plotly.offline import get_plotlyjs
+
     metrics, test = report.metrics, report.metrics.test
     names = ["recall", *(f"recall@{depth}" for depth in metrics.settings.recall_at)]
     titles = metric_titles(
@@ -142,7 +149,7 @@ def render_report(report: RunReport) -> str:
     ranked = metrics.ranking
     # Sources of a hybrid are more than those of the blend; each keeps its colour.
     proposing = used if ranked is None else list(dict.fromkeys([*used, *ranked.sources]))
-    page = environment.get_template("report.html").render(
+    page = _template().render(
         report=report,
         version=__version__,
         test=test,
