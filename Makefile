@@ -7,7 +7,12 @@ BIN := $(VENV)/bin
 # imported has to be kept compiled, also where the surroundings say otherwise (images of containers do).
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-SOURCES := $(shell find src -name '*.py' 2>/dev/null)
+# What is pinned is installed without resolving what it depends on, which takes half of the time; then
+# what is missing, if the platform needs more than the lock has.
+define INSTALL_PINNED
+$(PIP_INSTALL) --no-deps --requirement $(1)
+$(PIP_INSTALL) --requirement $(1)
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test lint types unit format lock clean
@@ -22,12 +27,12 @@ $(VENV)/.runtime: requirements/torch.txt requirements/runtime.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) 'setuptools>=77' wheel
 	$(PIP_INSTALL) --requirement requirements/torch.txt
-	$(PIP_INSTALL) --requirement requirements/runtime.txt
+	$(call INSTALL_PINNED,requirements/runtime.txt)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	$(PIP_INSTALL) --requirement requirements/dev.txt
+	$(call INSTALL_PINNED,requirements/dev.txt)
 	@touch $@
 
 $(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -334,16 +335,6 @@ def _kill_when(path: Path, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-_RUN = """
-import sys
-from pathlib import Path
-from modiste.config import load_config
-from modiste.engine import Engine
-from modiste.pipeline import run_pipeline
-config = load_config(overrides=sys.argv[3:])
-run_pipeline(sys.argv[1], Path(sys.argv[2]), config, Engine(workers=2))
-"""
-
 # Few customers and one network, of ten steps: what counts is that every kind of stage is there.
 KILLED = (
     "as_of=2020-09-16",
@@ -366,6 +357,15 @@ STAGES_KILLED = {
 }
 
 
+# What takes a second or more, and is imported where it is used.
+IMPORTED_BY_STAGES = (
+    "modiste.models.graph_filter",
+    "modiste.models.sasrec.fitting",
+    "modiste.ranking.lightgbm_ranker",
+    "modiste.ranking.logistic",
+)
+
+
 def test_killed_in_every_stage_and_resumed(tmp_path: Path) -> None:
     """Killed once in each stage, at a random moment of its work, it ends as if undisturbed."""
     shop, whole, out = (tmp_path / name for name in ("shop", "whole", "out"))
@@ -375,26 +375,37 @@ def test_killed_in_every_stage_and_resumed(tmp_path: Path) -> None:
     timings = json.loads((whole / "timings.json").read_text())
     stages = [stage for stage in STAGES if (whole / "stages" / stage).is_dir()]
     assert set(stages) == STAGES_KILLED
-    command = [sys.executable, "-c", _RUN, str(shop), str(out), *KILLED]
     rng = np.random.default_rng()
     for stage in stages:
         seconds = rng.uniform(0, 0.8) * timings[stage]["seconds"]
-        while not _killed_in(stage, command, out, seconds):
+        while not _killed_in(stage, shop, out, seconds):
             seconds /= 2
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    run_pipeline(str(shop), out, load_config(overrides=KILLED), Engine(workers=2))
     same(out, whole)
 
 
-def _killed_in(stage: str, command: list[str], out: Path, seconds: float) -> bool:
+def _killed_in(stage: str, shop: Path, out: Path, seconds: float) -> bool:
     """Kill a run when a stage has been at work for some seconds; whether it still was, by then."""
-    folder = out / "stages" / stage
+    folder, said = out / "stages" / stage, out.with_name("said")
     shutil.rmtree(folder, ignore_errors=True)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert any(line.startswith(f"modiste: {stage} …") for line in process.stderr), stage
+    said.unlink(missing_ok=True)
+    os.mkfifo(said)
+    # Forked from a process that has imported all: a fresh one takes longer to start than to run.
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload([__name__, *IMPORTED_BY_STAGES])
+    process = forking.Process(target=_run_and_say, args=(shop, out, said))
+    process.start()
+    with said.open(encoding="utf-8") as lines:
+        assert any(line.startswith(f"modiste: {stage} …") for line in lines), stage
         time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
+    process.join()
     return not folder.exists()
+
+
+def _run_and_say(shop: Path, out: Path, said: Path) -> None:
+    with said.open("w", encoding="utf-8") as sys.stderr:
+        run_pipeline(str(shop), out, load_config(overrides=KILLED), Engine(workers=2))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")

@@ -193,14 +193,7 @@ def train(
     DataError
         When there is nothing to learn from.
     """
-    from modiste.models.graph.fitting import fit_graph  # PyTorch takes seconds
-    from modiste.models.sasrec.fitting import fit_network
-
-    fitters: dict[str, Callable[..., TrainedNetwork | TrainedGraph | None]] = {
-        "sasrec": fit_network,
-        "gnn": fit_graph,
-    }
-    trained = fitters[network](
+    trained = _fitter(network)(
         dataset.until(as_of),
         getattr(settings, network),
         settings.popularity,
@@ -214,3 +207,14 @@ def train(
             f"of the past, or go without (--set models.{network}.enabled=false)"
         )
     trained.save(folder)
+
+
+def _fitter(network: str) -> Callable[..., TrainedNetwork | TrainedGraph | None]:
+    """What trains a network; PyTorch and what graphs need take seconds to import."""
+    if network == "sasrec":
+        from modiste.models.sasrec.fitting import fit_network
+
+        return fit_network
+    from modiste.models.graph.fitting import fit_graph
+
+    return fit_graph
