@@ -63,7 +63,7 @@ class Uniform:
         """Draw without replacement."""
         kept = min(number, len(self._items))
         chosen = np.sort(rng.choice(len(self._items), kept, replace=False, shuffle=False))
-        expected = np.full(kept, np.log(kept / len(self._items)), dtype=np.float32)
+        expected = np.log(np.full(kept, kept / len(self._items))).astype(np.float32)
         return Negatives(torch.from_numpy(self._items[chosen]), torch.from_numpy(expected))
 
     def draw_each(self, rows: int, number: int, rng: np.random.Generator) -> Tensor:
