@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # imported has to be kept compiled, also where the surroundings say otherwise (images of containers do).
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# What is pinned is installed without resolving what it depends on, which takes half of the time; then
+# What is pinned is installed without resolving what it depends on, which takes long; then
 # what is missing, if the platform needs more than the lock has.
 define INSTALL_PINNED
 $(PIP_INSTALL) --no-deps --requirement $(1)
