@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modiste.ranking.ensemble import choose_weights, combine, comparable, weight_curve
+from modiste.evaluation.protocol import rank_by_score
+from modiste.ranking.ensemble import choose_weights, combine, combined, comparable, weight_curve
 
 SEGMENTS = ("cold", "lately")
 
@@ -78,6 +79,29 @@ def test_each_segment_has_its_weights() -> None:
     np.testing.assert_allclose(total[~cold], even["half"].to_numpy()[~cold])
     with pytest.raises(ValueError, match="segment lately"):
         combine(even, {"cold": {"good": 1.0}})
+
+
+@pytest.mark.parametrize("weight", [0.125, 1.0, 5.0, 1000.0])
+def test_those_far_ahead_of_a_long_list_keep_their_order(weight: float) -> None:
+    """Their sums are beyond what the exponential of float32 holds: none may be taken for equal."""
+    size = 200
+    signal = np.zeros(size)
+    signal[-2:] = 100, 101
+    frame = pl.DataFrame(
+        {
+            "customer": np.zeros(size, dtype=np.int32),
+            "article": np.arange(size, dtype=np.int32),
+            "one": signal,
+            "other": signal + np.arange(size) / size,
+            "segment": ["lately"] * size,
+        }
+    )
+    weights = {"lately": {"one": weight, "other": weight, "none": 0.0}}
+    even = comparable(frame, ["one", "other"])
+    scores = combined(even, weights)
+    assert np.isfinite(scores["score"].to_numpy().astype(np.float32)).all()
+    order = np.argsort(-combine(even, weights), kind="stable")
+    assert rank_by_score(scores, 12)["article"].to_list() == order[:12].tolist()
 
 
 def test_weights_move_to_what_is_good_and_stay_without_evidence() -> None:

@@ -140,12 +140,21 @@ def combine(scored: pl.DataFrame, weights: Weights) -> NDArray[np.float64]:
     return total
 
 
-def combined(scored: pl.DataFrame, weights: Weights) -> pl.DataFrame:
-    """Columns ``customer``, ``article`` and ``score``: the sum of :func:`combine`, made positive.
+def weight_shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights of a segment's scorers as shares of their sum; all 0 where it is 0."""
+    total = sum(weights.values())
+    return {name: weight / total if total else 0.0 for name, weight in weights.items()}
 
-    The factors of rules multiply scores, which must not turn the order of what is below 0.
+
+def combined(scored: pl.DataFrame, weights: Weights) -> pl.DataFrame:
+    """Columns ``customer``, ``article`` and ``score``: the order of :func:`combine`, made positive.
+
+    The factors of rules multiply scores, which must not turn the order of what is below 0. So it is
+    the exponential, and of the weighted mean: that of a sum by large weights is more than float32
+    holds, and a factor would mean the less the larger the weights are.
     """
-    score = np.exp(combine(scored, weights))
+    shares = {segment: weight_shares(given) for segment, given in weights.items()}
+    score = np.exp(combine(scored, shares))
     return scored[["customer", "article"]].hstack([pl.Series("score", score)])
 
 

@@ -26,7 +26,7 @@ from modiste.models.blend import POPULARITY
 from modiste.models.co_visitation import CoVisitation
 from modiste.models.popularity import Popularity
 from modiste.models.popularity_by_section import PopularityBySection
-from modiste.ranking.ensemble import comparable
+from modiste.ranking.ensemble import comparable, weight_shares
 from modiste.ranking.features.articles import ATTRIBUTES
 from modiste.ranking.features.similarity import SimilarityFeatures
 from modiste.ranking.hybrid import Hybrid, bought_pairs
@@ -184,7 +184,7 @@ class ScorerPart:
     comparable
         The score among those of the list: mean 0, deviation 1.
     weight
-        Of the scorer, for customers of the segment.
+        Of the scorer, for customers of the segment: its share of all weights.
     """
 
     scorer: str
@@ -557,7 +557,7 @@ class ExplainedCustomer:
         one = pl.col("article") == article
         raw = self._raw.filter(one).row(0, named=True)
         compared = self._comparable.filter(one).row(0, named=True)
-        weights = self._hybrid.weights[self.segment]
+        weights = weight_shares(self._hybrid.weights[self.segment])
         parts = [
             ScorerPart(name, raw[name], compared[name], weights.get(name, 0.0))
             for name in self._hybrid.weighted

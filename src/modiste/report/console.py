@@ -556,7 +556,7 @@ def _print_scores_of(explanation: Explanation, segment: str, console: Console) -
             readable(each.scorer),
             "–" if each.raw is None else f"{each.raw:.4g}",
             signed(each.comparable),
-            f"{each.weight:g}",
+            f"{each.weight:.3g}",
             signed(each.part),
         ]
         for each in weighted
