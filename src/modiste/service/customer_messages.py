@@ -88,7 +88,7 @@ class ScorerPart(BaseModel):
     scorer: str = Field(examples=["lightgbm"])
     raw: float | None = Field(description="On its own scale; null: it has none.")
     comparable: float = Field(description="Among the list's: mean 0, deviation 1.")
-    weight: float
+    weight: float = Field(description="Its share of all scorers' weights.")
     part: float = Field(description="comparable × weight; the parts add up to the score.")
 
 
