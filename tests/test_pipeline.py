@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -386,16 +387,16 @@ def test_killed_in_every_stage_and_resumed(tmp_path: Path) -> None:
 
 def _killed_in(stage: str, shop: Path, out: Path, seconds: float) -> bool:
     """Kill a run when a stage has been at work for some seconds; whether it still was, by then."""
-    folder, said = out / "stages" / stage, out.with_name("said")
+    folder = out / "stages" / stage
     shutil.rmtree(folder, ignore_errors=True)
-    said.unlink(missing_ok=True)
-    os.mkfifo(said)
     # Forked from a process that has imported all: a fresh one takes longer to start than to run.
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload([__name__, *IMPORTED_BY_STAGES])
+    heard, said = forking.Pipe(duplex=False)
     process = forking.Process(target=_run_and_say, args=(shop, out, said))
     process.start()
-    with said.open(encoding="utf-8") as lines:
+    said.close()  # the run's own end is the only one: where it dies, the lines end
+    with heard, open(heard.fileno(), encoding="utf-8", closefd=False) as lines:
         assert any(line.startswith(f"modiste: {stage} …") for line in lines), stage
         time.sleep(seconds)
         process.kill()
@@ -403,8 +404,8 @@ def _killed_in(stage: str, shop: Path, out: Path, seconds: float) -> bool:
     return not folder.exists()
 
 
-def _run_and_say(shop: Path, out: Path, said: Path) -> None:
-    with said.open("w", encoding="utf-8") as sys.stderr:
+def _run_and_say(shop: Path, out: Path, said: Connection) -> None:
+    with open(said.fileno(), "w", encoding="utf-8", closefd=False) as sys.stderr:
         run_pipeline(str(shop), out, load_config(overrides=KILLED), Engine(workers=2))
 
 
